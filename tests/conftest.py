@@ -1,0 +1,36 @@
+"What the tests share: where the clone is, and one small run that most of them look at."
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLONE = Path(__file__).resolve().parent.parent
+
+
+def samplevae(*arguments, **options):
+    "Run the command line in a process of its own."
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from samplevae.cli import main; sys.exit(main())",
+        *map(str, arguments),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    "A finished run of the smallest preset. Look, but change nothing."
+    out = tmp_path_factory.mktemp("runs") / "smoke"
+    done = samplevae("run", "--preset", "smoke", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture
+def environment():
+    "The environment for a process that should not touch a terminal."
+    return os.environ | {"PYTHONUNBUFFERED": "1"}

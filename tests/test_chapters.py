@@ -1,0 +1,26 @@
+"Every chapter runs from its first cell to its last, as papermill would run it."
+
+import papermill
+import pytest
+from conftest import CLONE
+
+CHAPTERS = sorted((CLONE / "nbs").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_runs(chapter, tmp_path):
+    papermill.execute_notebook(
+        chapter, tmp_path / "out.ipynb", kernel_name="python3", language="python", progress_bar=False, cwd=CLONE / "nbs"
+    )
+
+
+def test_a_parameter_that_does_not_exist_stops_a_chapter(tmp_path):
+    with pytest.raises(papermill.PapermillExecutionError, match="did you mean 'latent'"):
+        papermill.execute_notebook(
+            CLONE / "nbs/11_training.ipynb",
+            tmp_path / "out.ipynb",
+            {"latnt": 3},
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+        )

@@ -1,0 +1,96 @@
+"What we have promised each other about notebooks, package and README."
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from configparser import ConfigParser
+
+import nbformat
+import pytest
+from conftest import CLONE
+from execnb.nbio import nb2str
+from nbdev.clean import clean_nb
+
+from samplevae import __version__
+from samplevae.book import readme
+
+CHAPTERS = sorted((CLONE / "nbs").glob("*.ipynb"))
+each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+TEXT = {".py", ".md", ".ipynb", ".ini", ".toml", ".yaml", ".lock", ""}
+
+
+def tracked():
+    "All files that git knows."
+    listed = subprocess.run(["git", "-C", CLONE, "ls-files", "-z"], capture_output=True, text=True, check=True)
+    return [CLONE / name for name in listed.stdout.split("\0") if name]
+
+
+def test_the_package_is_what_the_chapters_export(tmp_path):
+    shutil.copy(CLONE / "settings.ini", tmp_path)
+    shutil.copytree(CLONE / "nbs", tmp_path / "nbs")
+    environment = {name: value for name, value in os.environ.items() if name != "IN_TEST"}
+    export = "from nbdev.doclinks import nbdev_export as e; e.__wrapped__(procs='black_format')"
+    subprocess.run([sys.executable, "-c", export], cwd=tmp_path, env=environment, check=True)
+    fresh, here = ({p.name: p.read_text() for p in (root / "samplevae").glob("*.py")} for root in (tmp_path, CLONE))
+    assert sorted(fresh) == sorted(here)
+    assert [name for name in here if fresh[name] != here[name]] == [], "run: make export"
+
+
+@each_chapter
+def test_chapter_is_clean(chapter):
+    text = chapter.read_text()
+    notebook = json.loads(text)
+    clean_nb(notebook, allowed_cell_metadata_keys=["tags"])
+    assert nb2str(notebook) == text, "run: make export"
+
+
+@each_chapter
+def test_chapter_shows_no_error_and_no_place(chapter):
+    for cell in nbformat.read(chapter, 4).cells:
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error", cell.source
+            shown = output.get("text", "") + "".join(v for k, v in output.get("data", {}).items() if k == "text/plain")
+            assert not re.search(r"/(home|root|Users|tmp|work|private)/", shown), shown
+
+
+def test_chapters_stay_small():
+    sizes = {path.name: path.stat().st_size / 2**20 for path in CHAPTERS}
+    assert max(sizes.values()) < 2.2 and sum(sizes.values()) < 25, sizes
+
+
+def test_every_chapter_of_the_map_exists_and_every_chapter_is_on_it():
+    linked = set(
+        re.findall(r"\((\w+\.ipynb)\)", "".join(c.source for c in nbformat.read(CLONE / "nbs/index.ipynb", 4).cells))
+    )
+    assert linked == {path.name for path in CHAPTERS} - {"index.ipynb"}
+
+
+def test_the_readme_is_what_the_front_page_says():
+    assert (CLONE / "README.md").read_text() == readme(), "run: make readme"
+
+
+def test_the_version_lives_in_one_place():
+    settings = ConfigParser(interpolation=None)
+    settings.read(CLONE / "settings.ini")
+    assert __version__ == settings["DEFAULT"]["version"]
+
+
+def test_the_lock_names_versions_and_nothing_else():
+    for line in (CLONE / "requirements.lock").read_text().splitlines():
+        assert re.match(r"[a-z0-9._-]+==[\w.!+]+( ;.*)?$", line), line
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff_is_content(command):
+    done = subprocess.run(["ruff", *command, "nbs", "tests", "setup.py"], cwd=CLONE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_file_names_a_machine():
+    for path in tracked():
+        if path.suffix in TEXT and path.exists() and path.name != "test_habits.py":
+            found = re.search(r"(/home/\w|/root/|/Users/\w|/work/)", path.read_text(errors="replace"))
+            assert not found, f"{path.name}: {found}"

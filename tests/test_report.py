@@ -1,0 +1,42 @@
+"The report, as a browser sees it."
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LOOK = """<script>
+addEventListener("load", async () => {
+  const sounds = [...document.querySelectorAll("audio")], pictures = [...document.querySelectorAll("img")];
+  await Promise.all(sounds.map((s) => s.readyState >= 3 || new Promise((done) => { s.oncanplay = done; s.onerror = done; s.load(); })));
+  const good = sounds.filter((s) => s.duration > 0.2 && !s.error).length;
+  const seen = pictures.filter((p) => p.complete && p.naturalWidth > 50).length;
+  document.body.dataset.found = `sounds ${good}/${sounds.length} pictures ${seen}/${pictures.length}`;
+});
+</script>"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_the_report_plays_and_shows_its_sounds(smoke_run, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text((smoke_run / "report.html").read_text() + LOOK)
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    seen = subprocess.run(
+        [CHROMIUM, *options, profile, "--virtual-time-budget=20000", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    sounds, all_sounds, pictures, all_pictures = map(
+        int, re.search(r"sounds (\d+)/(\d+) pictures (\d+)/(\d+)", seen.split("data-found=")[1]).groups()
+    )
+    assert sounds == all_sounds >= 24 and pictures == all_pictures >= 24
+
+
+def test_the_report_needs_nothing_but_itself(smoke_run):
+    text = (smoke_run / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="(.{5})', text)
+    assert set(sources) == {"data:"}
