@@ -37,7 +37,7 @@ $(READY): requirements.lock settings.ini setup.py pyproject.toml
 	@mkdir -p $(VAR) && touch $(READY)
 
 run: $(READY) ## sounds in, new sounds and a report out: PRESET=cpu DATA= OUT= ARGS=
-	@samplevae run --preset $(PRESET) $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT)) $(ARGS)
+	@samplevae run --preset $(PRESET) $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 test: $(READY) ## everything that is checked
 	@python -m pytest $(ARGS)

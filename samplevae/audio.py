@@ -21,7 +21,6 @@ import torch
 from IPython.display import Audio, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.signal import lfilter
 from torch import Tensor
 
 # %% ../nbs/01_audio.ipynb #18863d2f
@@ -203,6 +202,8 @@ def remove_offset(
     corner: float = 3.0,  # Hz
 ) -> np.ndarray:  # (T,)
     "High-pass far below hearing, starting at rest."
+    from scipy.signal import lfilter  # takes seconds to import, and only files need it
+
     pole = np.exp(-2 * np.pi * corner / rate)
     taps = np.array([1, -1], sound.dtype), np.array([1, -pole], sound.dtype)
     return lfilter(*taps, sound, zi=np.array([-rest], sound.dtype))[0]

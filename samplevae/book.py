@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHAPTERS', 'chapters', 'title', 'has_parameters', 'cleaned', 'keep_outputs', 'execute', 'for_readers', 'navigation',
-           'render', 'readme', 'make']
+           'render', 'readme', 'publish', 'make']
 
 # %% ../nbs/23_book.ipynb #e2c1b8fb
 import os
@@ -22,6 +22,7 @@ from nbdev.clean import clean_nb
 from nbformat import NotebookNode
 
 # %% ../nbs/23_book.ipynb #cf4c396e
+from .experiments import KERNEL
 from .runs import CLONE, atomic
 
 # %% ../nbs/23_book.ipynb #1680d851
@@ -70,9 +71,7 @@ def execute(chapter: Path, out: Path, preset: str, run: Path) -> NotebookNode:
 
     settings = {"preset": preset, "out": str(run)} if has_parameters(nbformat.read(chapter, 4)) else {}
     copy = out / chapter.name
-    papermill.execute_notebook(
-        chapter, copy, settings, kernel_name="python3", language="python", progress_bar=False, cwd=CHAPTERS
-    )
+    papermill.execute_notebook(chapter, copy, settings, cwd=CHAPTERS, **KERNEL)
     return nbformat.read(copy, 4)
 
 # %% ../nbs/23_book.ipynb #f0b06d22
@@ -126,13 +125,25 @@ def readme() -> str:
     return "<!-- made from nbs/index.ipynb by `make readme`: change it there -->\n" + text.strip() + "\n"
 
 # %% ../nbs/23_book.ipynb #aff26f95
+def publish(run: Path) -> None:
+    "Put a picture and four sounds of the run beside the front page."
+    (CHAPTERS / "sounds").mkdir(exist_ok=True)
+    (CHAPTERS / "images").mkdir(exist_ok=True)
+    shutil.copy(next((run / "figures").glob("*flow_prior.png")), CHAPTERS / "images/new_sounds.png")
+    for number, sound in enumerate(sorted((run / "sounds").glob("*flow_prior/*.wav"))[:4], 1):
+        shutil.copy(sound, CHAPTERS / f"sounds/{number}.wav")
+
+
 def make(preset: str = "cpu", out: Path = CLONE / "outputs/book") -> None:
     "Run every chapter on real settings, keep the outputs in the notebooks, and render the book."
     run = CLONE / f"outputs/book-{preset}"
-    for number, chapter in enumerate(chapters(), 1):
+    out.mkdir(parents=True, exist_ok=True)
+    first, *others = chapters()
+    for number, chapter in enumerate([*others, first], 1):
         begun = time.time()
-        print(f"{number}/{len(chapters())} {chapter.stem}", end="", flush=True, file=sys.stderr)
-        out.mkdir(parents=True, exist_ok=True)
+        print(f"{number}/{len(others) + 1} {chapter.stem}", end="", flush=True, file=sys.stderr)
+        if chapter == first:
+            publish(run)
         keep_outputs(chapter, execute(chapter, out, preset, run))
         print(f"  {time.time() - begun:.0f} s", file=sys.stderr)
     (CLONE / "README.md").write_text(readme())

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Source', 'synthesis', 'audio_files', 'label_table', 'folder', 'clip_from', 'split_of', 'Store', 'ClipsFile', 'chunks',
-           'enough_space', 'prepare', 'write_clips', 'in_words', 'report_on', 'replace', 'kinds_from', 'source_of',
-           'store_of', 'report_figure']
+           'ahead', 'enough_space', 'prepare', 'write_clips', 'in_words', 'report_on', 'beside', 'replace',
+           'kinds_from', 'source_of', 'store_of', 'report_figure']
 
 # %% ../nbs/03_dataset.ipynb #ca886813
 import hashlib
@@ -13,9 +13,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +30,7 @@ from torch import Tensor
 
 # %% ../nbs/03_dataset.ipynb #d59770ad
 from .audio import COLOURS, SUFFIXES, BadAudio, Clip, fit, read
-from .runs import CLONE, Config, Progress, Refused, Run, fingerprint, nearest, write_json
+from .runs import CLONE, Config, Progress, alone, Refused, Run, fingerprint, nearest, write_json
 from .synthesis import DRUMS, FACTORS, KINDS, draw, synthesise
 
 # %% ../nbs/03_dataset.ipynb #e4dd38b9
@@ -200,6 +201,18 @@ def chunks(n: int, size: int = 32) -> list[list[int]]:
     return [list(range(begin, min(begin + size, n))) for begin in range(0, n, size)]
 
 
+def ahead(pool: ThreadPoolExecutor, work: Callable, tasks: list, depth: int = 8) -> Iterator[tuple[Any, Any]]:
+    "Each task with its result, in order; `depth` of them are under way."
+    running = deque()
+    for task in tasks:
+        running.append((task, pool.submit(work, task)))
+        if len(running) >= depth:
+            first, result = running.popleft()
+            yield first, result.result()
+    for first, result in running:
+        yield first, result.result()
+
+
 def enough_space(out: Path, needed: int) -> None:
     "Refuse to begin what the disk cannot hold."
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -216,13 +229,14 @@ def prepare(
     sample_rate: int = 44_100,
     seconds: float = 1.0,
     run: Run | None = None,  # shows the progress there
+    keep: bool = False,  # where another process builds the same store meanwhile, wait for it and take that
 ) -> Store:
     "Read all sounds of `source` into a store."
     out, length = Path(out), round(seconds * sample_rate)
     enough_space(out, 2 * length * len(source.table))
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as beside:
-        fresh = Path(beside) / "store"
-        fresh.mkdir()
+    with alone(out.parent / f".{out.name}.lock", wait=True), beside(out) as fresh:
+        if keep and (out / "report.json").exists():
+            return Store.open(out)
         try:
             taken, reasons = write_clips(source, fresh / "clips.npy", sample_rate, seconds, run)
         except OSError as error:
@@ -243,8 +257,7 @@ def write_clips(
     rows, reasons, portions = [], {}, chunks(len(source.table))
     progress = Progress("data", len(source.table), run)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        fetched = pool.map(lambda portion: source.fetch(portion, sample_rate, seconds), portions)
-        for portion, answers in zip(portions, fetched, strict=True):
+        for portion, answers in ahead(pool, lambda rows: source.fetch(rows, sample_rate, seconds), portions):
             for row, clip in zip(portion, answers, strict=True):
                 if isinstance(clip, BadAudio):
                     reasons[source.table.file[row]] = str(clip)
@@ -275,11 +288,26 @@ def report_on(
     }  # fmt: skip
 
 
+@contextmanager
+def beside(out: Path) -> Iterator[Path]:
+    "An empty folder beside `out`, gone in the end."
+    fresh = out.with_name(f".{out.name}.part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
 def replace(fresh: Path, out: Path) -> None:
     "Put folder `fresh` in the place of `out`, which may exist."
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if out.exists():
-        out.rename(fresh.with_name("old"))
+        out.rename(old)
     fresh.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 # %% ../nbs/03_dataset.ipynb #aa5dc627
 def kinds_from(text: str) -> tuple[str, ...]:
@@ -301,8 +329,8 @@ def store_of(run: Run) -> Store:
     "The store of a run, made now if it is not there."
     name = Path(run.config.data).name or "synthesis"
     path = CLONE / "data" / f"{name}-{fingerprint(run.config, 'data', run.files)}"
-    if not (path / "report.json").exists():
-        return prepare(source_of(run.config), path, run.config.sample_rate, run.config.seconds, run)
+    if not (path / "report.json").exists():  # of forty runs that begin together, one builds and the others wait
+        return prepare(source_of(run.config), path, run.config.sample_rate, run.config.seconds, run, keep=True)
     return Store.open(path)
 
 # %% ../nbs/03_dataset.ipynb #0834fef4

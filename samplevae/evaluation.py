@@ -37,7 +37,7 @@ def generation_row(name: str, real: np.ndarray, sounds: Tensor, rate: int) -> di
     "The distance of a set of sounds to the embedded real ones."
     points = mel_embedding(sounds, rate)
     low, high = interval(real, points)
-    return {"sounds": name, "number": len(sounds), "Fréchet (mel)": frechet(real, points), "from": low, "to": high}
+    return {"sounds": name, "number": len(sounds), "Fréchet (mel) ↓": frechet(real, points), "from": low, "to": high}
 
 # %% ../nbs/15_evaluation.ipynb #61365fba
 def reconstruction_rows(x: Tensor, y: Tensor) -> list[dict[str, Any]]:  # (n, T) each
@@ -45,7 +45,7 @@ def reconstruction_rows(x: Tensor, y: Tensor) -> list[dict[str, Any]]:  # (n, T)
     pairs = {"what came back": y, "another real sound": x.roll(1, 0), "silence": 0 * x}
     rows = {name: spectral_distance(x[:, None], other[:, None]) for name, other in pairs.items()}
     return [
-        {"held-out sounds against": name, "number": len(x), "spectral distance": d.mean().item()}
+        {"held-out sounds against": name, "number": len(x), "spectral distance ↓": d.mean().item()}
         for name, d in rows.items()
     ]
 

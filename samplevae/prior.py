@@ -102,7 +102,7 @@ def fit_flow(
     return flow.eval()
 
 # %% ../nbs/12_prior.ipynb #db33460d
-PRIORS = ("normal", "flow")
+PRIORS = ("flow", "normal")
 
 
 def save_prior(prior: nn.Module, kind: str, folder: Path, **about: int) -> None:

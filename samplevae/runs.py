@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['STAGES', 'PRESETS', 'CLONE', 'TEMPLATE', 'Refused', 'nearest', 'setting', 'Config', 'checked', 'article', 'in_short',
            'title_of', 'injected', 'settings_of', 'listing', 'fingerprint', 'atomic', 'write_json', 'write_array',
-           'read_json', 'commit', 'hardware', 'versions', 'pick_device', 'Run', 'check_folder', 'Progress', 'Line',
-           'inline', 'readable', 'name_of', 'sound_groups']
+           'read_json', 'commit', 'hardware', 'versions', 'pick_device', 'Run', 'check_folder', 'alone', 'Progress',
+           'Line', 'inline', 'readable', 'name_of', 'sound_groups']
 
 # %% ../nbs/00_runs.ipynb #82478d7e
 import ast
@@ -23,25 +23,27 @@ import time
 
 # %% ../nbs/00_runs.ipynb #ce0d72fd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
 # %% ../nbs/00_runs.ipynb #7bebb616
 import jinja2
 import numpy as np
 import soundfile
-import torch
 from fastcore.basics import patch
 from IPython import get_ipython
 from IPython.display import display
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import samplevae
+
+if TYPE_CHECKING:  # importing them takes seconds, and a command line that says "no" has no use for them
+    import torch
+    from matplotlib.figure import Figure
 
 # %% ../nbs/00_runs.ipynb #e562ff31
 class Refused(ValueError):
@@ -89,9 +91,9 @@ class Config:
     depth: int = setting(1, "train", "residual blocks at each scale", 1)
     hop: int = setting(256, "train", "samples from one frame to the next", 16)
     batch: int = setting(8, "train", "sounds in one step", 1)
-    steps: int = setting(2400, "train", "optimisation steps", 1)
+    steps: int = setting(2000, "train", "optimisation steps", 1)
     epochs: int = setting(0, "train", "passes over the training sounds; 0: as many as the steps make", 0)
-    learning_rate: float = setting(2e-3, "train", "peak of the schedule", 0)
+    learning_rate: float = setting(7e-4, "train", "peak of the schedule", 0)
     beta: float = setting(0.002, "train", "weight of the KL divergence", 0)
     seed: int = setting(0, "train", "initial weights, order of the sounds, noise", 0)
 
@@ -222,7 +224,7 @@ def atomic(
 ) -> Iterator[Path]:  # write here
     "Give a path to write to, and rename it to `path` when all is well."
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    beside = path.with_name(f".{path.name}.part")
     try:
         yield beside
         os.replace(beside, path)
@@ -244,7 +246,12 @@ def write_array(path: Path, content: np.ndarray) -> None:
 
 def read_json(path: Path, default: Any = None) -> Any:
     "The content of `path`, or `default` where there is no such file."
-    return json.loads(path.read_text()) if path.exists() else default
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return default
+    except ValueError:
+        raise Refused(f"{path} is damaged: delete it, or choose another folder") from None
 
 # %% ../nbs/00_runs.ipynb #690d7649
 CLONE = Path(samplevae.__file__).resolve().parent.parent  # the chapters are in its folder nbs
@@ -260,6 +267,8 @@ def commit() -> str:
 # %% ../nbs/00_runs.ipynb #512ef8e2
 def hardware() -> dict[str, Any]:
     "What this machine computes with."
+    import torch
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     info = Path("/proc/cpuinfo")
     rows = info.read_text().splitlines() if info.exists() else []
@@ -274,8 +283,10 @@ def versions() -> dict[str, str]:
 # %% ../nbs/00_runs.ipynb #42b3f77a
 def pick_device(
     name: str = "auto",  # auto, cpu, cuda, cuda:1 …
-) -> torch.device:
+) -> "torch.device":
     "The device called `name`; `auto` takes a GPU if there is one."
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -375,16 +386,21 @@ def create(cls: Run, path: str | Path, config: Config, fresh: bool = False) -> R
     return run
 
 # %% ../nbs/00_runs.ipynb #c27ab41a
-@patch
 @contextmanager
-def lock(self: Run) -> Iterator[None]:
-    "Keep other processes out of this run."
-    with (self / ".lock").open("w") as file:
+def alone(path: Path, wait: bool = False) -> Iterator[None]:
+    "Hold the lock file `path`. Where another process holds it, wait or refuse."
+    with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise Refused(f"another process is at work in {self.path}: wait for it, or stop it") from None
+            raise Refused(f"another process is at work in {path.parent}: wait for it, or stop it") from None
         yield
+
+
+@patch
+def lock(self: Run) -> AbstractContextManager:
+    "Keep other processes out of this run."
+    return alone(self / ".lock")
 
 # %% ../nbs/00_runs.ipynb #01f7e3e2
 class Progress:
@@ -419,7 +435,7 @@ class Line(str):
 
 # %% ../nbs/00_runs.ipynb #f187cb8f
 @patch
-def figure(self: Run, name: str, figure: Figure, caption: str) -> None:
+def figure(self: Run, name: str, figure: "Figure", caption: str) -> None:
     "Keep `figure` as figures/`name`.png."
     with atomic(self / f"figures/{name}.png") as beside:
         figure.savefig(beside, format="png", dpi=110, bbox_inches="tight")
@@ -428,7 +444,7 @@ def figure(self: Run, name: str, figure: Figure, caption: str) -> None:
 
 
 @patch
-def sound(self: Run, name: str, wave: np.ndarray, picture: Figure | None = None) -> None:
+def sound(self: Run, name: str, wave: np.ndarray, picture: "Figure | None" = None) -> None:
     "Keep `wave` as sounds/`name`.wav, with its picture beside it."
     with atomic(self / f"sounds/{name}.wav") as beside:
         soundfile.write(beside, np.asarray(wave), self.config.sample_rate, "PCM_16", format="WAV")

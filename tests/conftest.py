@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two tests run at a time: a core for each
 CLONE = Path(__file__).resolve().parent.parent
 
 

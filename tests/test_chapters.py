@@ -4,14 +4,14 @@ import papermill
 import pytest
 from conftest import CLONE
 
+from samplevae.experiments import KERNEL
+
 CHAPTERS = sorted((CLONE / "nbs").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_runs(chapter, tmp_path):
-    papermill.execute_notebook(
-        chapter, tmp_path / "out.ipynb", kernel_name="python3", language="python", progress_bar=False, cwd=CLONE / "nbs"
-    )
+    papermill.execute_notebook(chapter, tmp_path / "out.ipynb", cwd=CLONE / "nbs", **KERNEL)
 
 
 def test_a_parameter_that_does_not_exist_stops_a_chapter(tmp_path):
@@ -20,7 +20,5 @@ def test_a_parameter_that_does_not_exist_stops_a_chapter(tmp_path):
             CLONE / "nbs/11_training.ipynb",
             tmp_path / "out.ipynb",
             {"latnt": 3},
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
+            **KERNEL,
         )
