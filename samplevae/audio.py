@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'STYLE', 'SUFFIXES', 'PRE', 'log_spectrogram', 'draw_wave', 'draw_spectrogram', 'picture', 'grid', 'player',
-           'show', 'BadAudio', 'read', 'reason_for', 'find_onset', 'mix_down', 'remove_offset', 'fade_out', 'Clip',
-           'fit']
+           'show', 'BadAudio', 'read', 'cut_short', 'reason_for', 'find_onset', 'mix_down', 'remove_offset', 'fade_out',
+           'Clip', 'fit']
 
 # %% ../nbs/01_audio.ipynb #2ffd1e5d
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,19 +139,34 @@ class BadAudio(Refused):
 
 def read(
     path: str | Path,  # any format that libsndfile knows
+    start: float = 0.0,  # seconds
+    seconds: float | None = None,  # to the end, if not given
 ) -> tuple[np.ndarray, int]:  # samples (T, C) in float32, rate in Hz
-    "Decode a sound file, or raise `BadAudio` with the reason."
+    "Decode a sound file or a part of it, or raise `BadAudio` with the reason."
     try:
         with soundfile.SoundFile(path) as file:
-            expected, rate = file.frames, file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)
+            rate, begin = file.samplerate, min(round(start * file.samplerate), file.frames)
+            wanted = file.frames - begin if seconds is None else min(round(seconds * rate), file.frames - begin)
+            file.seek(begin) if begin else None
+            samples, short = file.read(wanted, dtype="float32", always_2d=True), cut_short(file.extra_info)
     except (soundfile.LibsndfileError, OSError) as error:
         raise BadAudio(reason_for(Path(path))) from error
-    if len(samples) < expected:
+    if short or len(samples) < wanted:
         raise BadAudio("cut short")
     if not np.isfinite(samples).all():
         raise BadAudio("holds NaN or infinite samples")
     return samples, rate
+
+# %% ../nbs/01_audio.ipynb #cutshort
+def cut_short(
+    notes: str,  # what libsndfile noted about a file
+) -> bool:
+    "Whether a file says that it is longer than it is. (Recorders that were never stopped say 4 GB; that is no promise.)"
+    sizes = re.findall(r": (\d+) \(should be (\d+)\)", notes)
+    return any(int(there) < int(promised) < 0xFFFF0000 for promised, there in sizes)
+
+
+assert cut_short("RIFF : 88236 (should be 52938)") and not cut_short("RIFF : 0 (should be 52938)")
 
 # %% ../nbs/01_audio.ipynb #c1cac61a
 def reason_for(path: Path) -> str:

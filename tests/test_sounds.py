@@ -1,0 +1,290 @@
+"Sounds from real files: every format, every fault, every layout that we claim to read."
+
+import json
+import os
+from pathlib import Path
+
+import mido
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+import samplevae.dataset as dataset
+from samplevae.dataset import Store, folder, maestro, midi, nsynth, prepare, split_of, twins
+from samplevae.runs import Refused
+from samplevae.synthesis import draw, synthesise
+
+RATE = 44_100
+SHARED = Path(__file__).resolve().parents[2] / "shared/data"
+FORMATS = [
+    ("wav", "WAV", "PCM_U8"),
+    ("wav", "WAV", "PCM_16"),
+    ("wav", "WAV", "PCM_24"),
+    ("wav", "WAV", "PCM_32"),
+    ("wav", "WAV", "FLOAT"),
+    ("flac", "FLAC", "PCM_24"),
+    ("ogg", "OGG", "VORBIS"),
+    ("opus", "OGG", "OPUS"),
+    ("mp3", "MP3", "MPEG_LAYER_III"),
+    ("aiff", "AIFF", "PCM_16"),
+]
+
+
+@pytest.fixture(scope="module")
+def drums():
+    "Twelve drums of 0.4 s at 48 kHz, (12, T)."
+    return synthesise(draw(torch.arange(12), 3), 48_000, 0.4).numpy()
+
+
+@pytest.mark.parametrize(("ending", "container", "coding"), FORMATS, ids=lambda value: value)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_all_formats_give_nearly_the_same_clip(ending, container, coding, channels, drums, tmp_path):
+    soundfile.write(tmp_path / f"a.{ending}", np.stack([drums[0]] * channels, 1), 48_000, coding, format=container)
+    got = prepare(folder(tmp_path), tmp_path / "store", 22_050, 0.4).sounds()[0].numpy()
+    soundfile.write(tmp_path / "b.wav", drums[0], 48_000, "FLOAT")
+    (tmp_path / f"a.{ending}").unlink()
+    expected = prepare(folder(tmp_path), tmp_path / "store", 22_050, 0.4).sounds()[0].numpy()
+    assert dataset.correlation(got, expected) > (0.9 if coding in ("VORBIS", "OPUS", "MPEG_LAYER_III") else 0.99)
+
+
+def cut_in_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_every_fault_is_turned_away_with_its_reason_and_the_rest_goes_on(drums, tmp_path):
+    root = tmp_path / "sounds"
+    root.mkdir()
+    for number, drum in enumerate(drums):
+        soundfile.write(root / f"good {number} 音 🥁.wav", drum, 48_000)
+    soundfile.write(root / "new\nline.wav", drums[0] * 0.5 + 0.001 * drums[1], 48_000)
+    (root / "empty.wav").touch()
+    for name in "half.wav", "half.flac", "half.mp3", "half.aiff", "half.ogg":
+        soundfile.write(root / name, drums[2], 48_000)
+        cut_in_half(root / name)
+    soundfile.write(tmp_path / "x.flac", drums[3], 48_000)
+    (tmp_path / "x.flac").rename(root / "really a flac.wav")
+    (root / "text.wav").write_text("Dear diary, " * 100)
+    for name, value in ("nan", np.nan), ("infinite", np.inf):
+        broken = drums[4].copy()
+        broken[1000] = value
+        soundfile.write(root / f"{name}.wav", broken, 48_000, "FLOAT")
+    soundfile.write(root / "silent.wav", np.zeros(48_000), 48_000)
+    soundfile.write(root / "short.wav", drums[5][:200], 48_000)
+    (root / "dangling.wav").symlink_to("nowhere.wav")
+    (root / "loop.wav").symlink_to("loop.wav")
+    (root / "around").symlink_to(root)
+    (root / "folder.wav").mkdir()
+    secret = root / "secret.wav"
+    soundfile.write(secret, drums[6], 48_000)
+    secret.chmod(0)
+    report = prepare(folder(root), tmp_path / "store", RATE, 0.5).report
+    why = {name.replace("\n", " "): reason for name, reason in report["files_turned_away"]}
+    expected = {
+        "empty.wav": "empty file",
+        "half.wav": "cut short",
+        "half.aiff": "cut short",
+        "half.mp3": "cut short",
+        "half.flac": "not a sound, or damaged",
+        "half.ogg": "not a sound, or damaged",
+        "text.wav": "not a sound, or damaged",
+        "nan.wav": "holds NaN or infinite samples",
+        "infinite.wav": "holds NaN or infinite samples",
+        "silent.wav": "silent",
+        "short.wav": "shorter than 5 ms",
+        "dangling.wav": "link to nothing",
+    }
+    assert expected.items() <= why.items()
+    assert "loop.wav" in why
+    if os.geteuid():  # whoever is root may read everything
+        assert why["secret.wav"] == "no permission to read"
+    assert not [name for name in why if name.startswith("good") and "equal" not in why[name]]
+    assert (
+        report["taken"] + report["turned_away"] == report["found"] == sum(report["reasons"].values()) + report["taken"]
+    )
+
+
+def test_nothing_usable_says_what_was_found(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.wav").write_text("no sound")
+    (tmp_path / "4.flac").touch()
+    with pytest.raises(Refused, match="none of the 5 files .* 4 not a sound, or damaged, 1 empty file"):
+        prepare(folder(tmp_path), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("file,label\na.wav,kick\na.wav,snare\n", "different things of: a.wav"),
+        ("file,label\na.wav,kick\nb.wav,snare\nc.wav,hat\n", "not there: b.wav, c.wav"),
+        ("name,label\na.wav,kick\n", "no column 'file'"),
+        ("", "cannot read"),
+    ],
+)
+def test_a_table_that_cannot_be_right_is_refused(table, says, drums, tmp_path):
+    soundfile.write(tmp_path / "a.wav", drums[0], 48_000)
+    (tmp_path / "clips.csv").write_text(table)
+    with pytest.raises(Refused, match=says):
+        folder(tmp_path)
+
+
+def test_labels_and_groups_come_from_a_table_or_from_folders(drums, tmp_path):
+    for name in "a/1.wav", "a/2.wav", "b/3.wav":
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, drums[int(name[2])], 48_000)
+    assert list(folder(tmp_path).table.label) == ["a", "a", "b"]
+    assert list(folder(tmp_path, labels=None).table.label) == ["", "", ""]
+    (tmp_path / "clips.csv").write_text("file,label,group,seconds\na/1.wav,kick,x,9\na/2.wav,NA,x,9\n")
+    table = folder(tmp_path).table
+    assert list(table.label) == ["kick", "NA", ""] and list(table.group) == ["x", "x", "b/3.wav"]
+    assert prepare(folder(tmp_path), tmp_path / "store", RATE, 0.2).table.seconds.max() < 1
+
+
+def test_copies_go_and_twins_stay_on_one_side(drums, tmp_path):
+    held_out = next(f"{n}.wav" for n in range(1000) if split_of(f"{n}.wav") == "test")
+    trained = next(f"{n}.wav" for n in range(1000) if split_of(f"{n}.wav") == "train")
+    soundfile.write(tmp_path / held_out, drums[0], 48_000)
+    quieter = drums[0] * 0.7 + 0.01 * drums[1]
+    soundfile.write(tmp_path / trained, quieter, 48_000)
+    for number, drum in enumerate(drums[2:]):
+        soundfile.write(tmp_path / f"other{number}.wav", drum, 48_000)
+    (tmp_path / "other0 again.wav").write_bytes((tmp_path / "other0.wav").read_bytes())
+    store = prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4)
+    assert dict(store.report["files_turned_away"])[trained] == "nearly equal to one in test"
+    assert store.report["reasons"]["a copy of another"] == 1 and held_out in set(store.table.file)
+
+
+def test_adding_sounds_moves_no_old_one(drums, tmp_path):
+    for number, drum in enumerate(drums):
+        soundfile.write(tmp_path / f"{number}.wav", drum, 48_000)
+    before = prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4).table.set_index("file").split
+    more = synthesise(draw(torch.arange(12), 77), 48_000, 0.4).numpy()
+    for number, drum in enumerate(more):
+        soundfile.write(tmp_path / f"new {number}.wav", drum, 48_000)
+    after = prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4).table.set_index("file").split
+    common = before.index.intersection(after.index)
+    assert len(common) >= 10 and (before[common] == after[common]).all()
+
+
+def test_a_full_disk_leaves_the_old_store(drums, tmp_path, monkeypatch):
+    for number, drum in enumerate(drums):
+        soundfile.write(tmp_path / f"{number}.wav", drum, 48_000)
+    prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(dataset.ClipsFile, "append", full)
+    with pytest.raises(Refused, match="No space left on device"):
+        prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4)
+    assert len(Store.open(tmp_path / "store")) >= 10
+    monkeypatch.setattr(dataset.shutil, "disk_usage", lambda path: type("Disk", (), {"free": 1000}))
+    with pytest.raises(Refused, match="MB are needed"):
+        prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4)
+    assert len(Store.open(tmp_path / "store")) >= 10
+
+
+def test_nsynth_as_it_is_published(drums, tmp_path):
+    audio = tmp_path / "nsynth-valid/audio"
+    audio.mkdir(parents=True)
+    notes = {}
+    for number, drum in enumerate(drums[:4]):
+        name = f"bass_synthetic_{number // 2:03}-0{30 + number}-100"
+        soundfile.write(audio / f"{name}.wav", drum, 16_000)
+        row = {"instrument_family_str": "bass", "instrument_str": name.split("-")[0], "pitch": 30 + number}
+        notes[name] = row | {"velocity": 100, "qualities_str": []}
+    (audio.parent / "examples.json").write_text(json.dumps(notes))
+    store = prepare(nsynth(tmp_path), tmp_path / "store", 16_000, 0.5)
+    assert set(store.table.label) == {"bass"} and store.table.group.nunique() == 2
+    assert sorted(store.table.midi_pitch) == [30, 31, 32, 33]
+    with pytest.raises(Refused, match="no examples.json"):
+        nsynth(audio)
+
+
+def write_score(path, starts=(0.5, 1.5, 1.55, 3.0), pitches=(60, 64, 67, 72)):
+    "A MIDI file with notes of 0.4 s."
+    events = [(t, "note_on", p) for t, p in zip(starts, pitches, strict=True)]
+    events = sorted(events + [(t + 0.4, "note_off", p) for t, _, p in events])
+    track, now = mido.MidiTrack(), 0.0
+    for time, kind, pitch in events:
+        track.append(mido.Message(kind, note=pitch, velocity=90, time=round((time - now) * 960)))
+        now = time
+    score = mido.MidiFile(ticks_per_beat=480)
+    score.tracks.append(track)
+    score.save(path)
+
+
+def test_maestro_as_it_is_published(tmp_path):
+    (tmp_path / "2018").mkdir()
+    rows = []
+    for number, composer in enumerate(["Frédéric Chopin", "Frédéric Chopin", "Claude Debussy"]):
+        sound = 0.001 * np.random.default_rng(number).normal(size=4 * RATE)
+        for start in 0.5, 1.5, 3.0:
+            at = round(start * RATE)
+            sound[at : at + 20_000] += (
+                0.5 * np.sin(np.arange(20_000) * 0.05 * (number + 1)) * np.exp(-np.arange(20_000) / 4000)
+            )
+        soundfile.write(tmp_path / f"2018/{number}.wav", sound, RATE)
+        write_score(tmp_path / f"2018/{number}.midi")
+        row = {"canonical_composer": composer, "canonical_title": f"Étude {number}", "split": "train", "year": 2018}
+        rows.append(
+            row | {"midi_filename": f"2018/{number}.midi", "audio_filename": f"2018/{number}.wav", "duration": 4.0}
+        )
+    pd.DataFrame(rows).to_csv(tmp_path / "maestro-v3.0.0.csv", index=False)
+    source = maestro(tmp_path, "chopin")
+    assert [round(start, 2) for start in source.table.start] == [0.5, 1.5, 3.0] * 2
+    assert set(source.table.group) == {"Étude 0", "Étude 1"}
+    store = prepare(source, tmp_path / "store", 22_050, 1.0)
+    assert store.report["found"] == 6 and store.report["taken"] + store.report["turned_away"] == 6
+    first = store.sounds().abs()[:, : round(0.01 * 22_050)].amax(1)
+    assert (first > 0.3).all(), "every clip begins with its attack"
+    with pytest.raises(Refused, match="did you mean 'Claude Debussy'"):
+        maestro(tmp_path, "Debussi")
+
+
+def test_transcriptions_are_played_on_recorded_notes(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "scores").mkdir()
+    for pitch in 60, 69, 72:
+        hertz = 440 * 2 ** ((pitch - 69) / 12)
+        note = np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE) * np.exp(-np.arange(RATE) / 8000)
+        soundfile.write(tmp_path / f"notes/{pitch}.wav", 0.9 * note, RATE)
+    table = "file,label,midi_pitch\n" + "".join(f"{pitch}.wav,piano,{pitch}\n" for pitch in (60, 69, 72))
+    (tmp_path / "notes/clips.csv").write_text(table)
+    notes = prepare(folder(tmp_path / "notes"), tmp_path / "store of notes", RATE, 1.0)
+    write_score(tmp_path / "scores/Chopin_a.mid", starts=(0.5, 2.0), pitches=(62, 70))
+    store = prepare(midi(tmp_path / "scores", notes), tmp_path / "store", 22_050, 1.0)
+    assert set(store.table.label) == {"Chopin"} and len(store) == 2
+    for sound, pitch in zip(store.sounds(), (62, 70), strict=True):
+        peak = torch.fft.rfft(sound).abs().argmax().item() * 22_050 / len(sound)
+        assert abs(12 * np.log2(peak / (440 * 2 ** ((pitch - 69) / 12)))) < 0.3
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason=f"needs the recorded sounds that we develop with, in {SHARED}")
+def test_recorded_sounds_are_all_accounted_for(tmp_path):
+    store = prepare(folder(SHARED / "one-shots"), tmp_path / "store", RATE, 1.0)
+    report = store.report
+    assert report["rows_in_table"] == 1301
+    assert report["taken"] + report["turned_away"] + report["rows_that_repeat"] == 1301
+    assert store.table.groupby("group").split.nunique().max() == 1
+    held, train = (np.flatnonzero(store.table.split.isin(names)) for names in (["test", "valid"], ["train"]))
+    rows = store.table.index.to_numpy()
+    assert twins(store.clips, rows[held], rows[train]) == []
+
+
+def test_augmentation_moves_no_onset():
+    torch.manual_seed(0)
+    clicks = torch.zeros(64, 8000)
+    clicks[:, 132:] = torch.exp(-torch.arange(8000 - 132) / 800) * torch.sin(torch.arange(8000 - 132) * 0.2 + 1)
+    labels = torch.arange(64) % 4
+    changes = {"gain": 6.0, "polarity": True, "pitch": 2.0, "tilt": 0.5, "mix": 0.3}
+    for name, value in (*changes.items(), ("all", None)):
+        chosen = changes if name == "all" else {name: value}
+        changed = dataset.augment(clicks, RATE, labels=labels, **chosen)
+        loud = changed.abs() > 0.1 * changed.abs().amax(1, keepdim=True)
+        assert ((loud.int().argmax(1) - 132).abs() <= 1).all(), name
+        assert not torch.equal(changed, clicks) or name == "mix", name
+        assert changed.isfinite().all() and changed.abs().max() <= 1
+    assert torch.equal(dataset.augment(clicks, RATE), clicks)
