@@ -82,6 +82,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'samplevae.dataset.report_figure': ('dataset.html#report_figure', 'samplevae/dataset.py'),
                                    'samplevae.dataset.report_on': ('dataset.html#report_on', 'samplevae/dataset.py'),
                                    'samplevae.dataset.source_of': ('dataset.html#source_of', 'samplevae/dataset.py'),
+                                   'samplevae.dataset.spectrum': ('dataset.html#spectrum', 'samplevae/dataset.py'),
                                    'samplevae.dataset.split_of': ('dataset.html#split_of', 'samplevae/dataset.py'),
                                    'samplevae.dataset.store_of': ('dataset.html#store_of', 'samplevae/dataset.py'),
                                    'samplevae.dataset.stretched': ('dataset.html#stretched', 'samplevae/dataset.py'),

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Source', 'synthesis', 'audio_files', 'label_table', 'folder', 'printable', 'clip_from', 'nsynth', 'Note', 'read_midi',
-           'phrase_starts', 'maestro', 'cut_from', 'midi', 'played', 'split_of', 'Store', 'outline', 'correlation',
-           'twins', 'without_leaks', 'ClipsFile', 'chunks', 'ahead', 'enough_space', 'prepare', 'write_clips',
-           'in_words', 'report_on', 'beside', 'replace', 'augment', 'stretched', 'partners', 'kinds_from', 'source_of',
-           'store_of', 'report_figure']
+           'phrase_starts', 'maestro', 'cut_from', 'midi', 'played', 'split_of', 'Store', 'outline', 'spectrum',
+           'correlation', 'twins', 'without_leaks', 'ClipsFile', 'chunks', 'ahead', 'enough_space', 'prepare',
+           'write_clips', 'in_words', 'report_on', 'beside', 'replace', 'augment', 'stretched', 'partners',
+           'kinds_from', 'source_of', 'store_of', 'report_figure']
 
 # %% ../nbs/03_dataset.ipynb #ca886813
 import hashlib
@@ -19,6 +19,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -326,19 +327,22 @@ class Store:
 def outline(waves: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, 64)
     "Eight bands by eight stretches of time, of length 1 together."
     n, length = waves.shape
-    stretch = waves[:, : length // 8 * 8].reshape(n, 8, -1).astype(np.float32)
-    power = np.abs(np.fft.rfft(stretch)) ** 2
+    stretch = torch.from_numpy(waves[:, : length // 8 * 8]).float().view(n, 8, -1)
+    power = torch.fft.rfft(stretch).abs().square().numpy()
     edges = np.unique(np.geomspace(1, power.shape[2], 9).astype(int))
     bands = np.sqrt(np.add.reduceat(power, edges[:-1], axis=2)).reshape(n, -1)
     return bands / np.linalg.norm(bands, axis=1, keepdims=True).clip(1e-9)
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> float:  # (T,) each
+def spectrum(x: np.ndarray, slack: int = 2048) -> Tensor:  # (T,) int16 -> (T + slack) / 2 + 1
+    "The spectrum of a clip at length 1, with room for a shift of `slack` samples (clips begin with their attack)."
+    wave = torch.from_numpy(np.array(x)).float()
+    return torch.fft.rfft(wave / wave.norm().clamp(min=1e-9), len(wave) + slack)
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:  # (T,) int16 each
     "The greatest normalised correlation of two clips over all shifts."
-    size = 2 * len(x)
-    x, y = x.astype(np.float32), y.astype(np.float32)
-    shifts = np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(y, size).conj(), size)
-    return float(np.abs(shifts).max() / (np.linalg.norm(x) * np.linalg.norm(y) + 1e-9))
+    return torch.fft.irfft(spectrum(x) * spectrum(y).conj()).abs().max().item()
 
 
 def twins(
@@ -346,7 +350,7 @@ def twins(
     these: np.ndarray,  # rows
     those: np.ndarray,  # rows
     threshold: float = 0.95,
-    near: float = 0.3,
+    near: float = 0.15,
 ) -> list[tuple[int, int]]:
     "Pairs of one of `these` and one of `those` that are nearly equal."
     from scipy.spatial import KDTree  # takes a second to import
@@ -354,7 +358,9 @@ def twins(
     points = np.concatenate([outline(clips[part]) for part in map(np.array, chunks(len(clips), 256))])
     _, found = KDTree(points[these]).query(points[those], k=[*range(1, 9)], distance_upper_bound=near)
     pairs = {(int(these[i]), int(j)) for j, row in zip(those, found, strict=True) for i in row if i < len(these)}
-    return [(i, j) for i, j in sorted(pairs) if i != j and correlation(clips[i], clips[j]) > threshold]
+    spectra = lru_cache(512)(lambda row: spectrum(clips[row]))
+    alike = (torch.fft.irfft(spectra(i) * spectra(j).conj()).abs().max().item() for i, j in sorted(pairs))
+    return [pair for pair, value in zip(sorted(pairs), alike, strict=True) if value > threshold and pair[0] != pair[1]]
 
 # %% ../nbs/03_dataset.ipynb #84e297b7
 def without_leaks(
