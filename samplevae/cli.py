@@ -7,6 +7,7 @@ __all__ = ['parser', 'changes_from', 'where', 'table', 'progress_of', 'summary',
 
 # %% ../nbs/22_cli.ipynb #6edee9e7
 import argparse
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -58,7 +59,10 @@ changes_from(["latent=32", "data=a=b"])
 # %% ../nbs/22_cli.ipynb #dd88d08a
 def where(run: Run) -> str:
     "Where to find what a run has made, and what to do next."
-    return f"sounds  {run / 'sounds'}\nreport  {run / 'report.html'}\nnext    samplevae show {run.path}   (its numbers here)"
+    again = "make run DATA={0}" if "MAKELEVEL" in os.environ else "samplevae run --data {0}"
+    other = "your own sounds: " + again.format("~/my-samples")
+    finer = f"a GPU and more time: samplevae run --preset gpu --data {run.config.data}"
+    return f"sounds  {run / 'sounds'}\nreport  {run / 'report.html'}\nnext    {finer if run.config.data else other}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -37,7 +37,7 @@ from torch.nn import functional as F
 # %% ../nbs/03_dataset.ipynb #d59770ad
 from .audio import COLOURS, PRE, SUFFIXES, BadAudio, Clip, fade_out, fit, read
 from .runs import CLONE, Config, Progress, alone, Refused, Run, fingerprint, nearest, write_json
-from .synthesis import DRUMS, FACTORS, KINDS, draw, synthesise
+from .synthesis import DRUMS, FACTORS, KINDS, Factors, draw, synthesise
 
 # %% ../nbs/03_dataset.ipynb #e4dd38b9
 @dataclass(frozen=True)
