@@ -106,6 +106,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                        'samplevae.experiments.execute': ('experiments.html#execute', 'samplevae/experiments.py'),
                                        'samplevae.experiments.followed': ('experiments.html#followed', 'samplevae/experiments.py'),
                                        'samplevae.experiments.parameters': ('experiments.html#parameters', 'samplevae/experiments.py'),
+                                       'samplevae.experiments.plain': ('experiments.html#plain', 'samplevae/experiments.py'),
                                        'samplevae.experiments.read_experiment': ( 'experiments.html#read_experiment',
                                                                                   'samplevae/experiments.py'),
                                        'samplevae.experiments.run_stage': ('experiments.html#run_stage', 'samplevae/experiments.py')},

@@ -125,6 +125,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Failed as failure:
         print(f"samplevae: {failure}", file=sys.stderr)
         return 1
+    except OSError as error:  # a name too long, a file where a folder should be, a disk that is full
+        print(f"samplevae: {error.filename or 'the disk'}: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         return 130

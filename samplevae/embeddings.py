@@ -27,6 +27,6 @@ def mel_embedding(
         levels = torch.log10(filters @ power + 1e-4)  # (B, bands, frames)
         frames = levels.shape[2]
         edges = 0, 2, max(3, frames // 10), max(4, frames // 2), frames
-        stretches = zip(edges[:-1], edges[1:], strict=True)
-        parts.append(torch.cat([levels[:, :, a : max(b, a + 1)].mean(2) for a, b in stretches], 1))
+        stretches = [(min(a, frames - 1), max(b, a + 1)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        parts.append(torch.cat([levels[:, :, a:b].mean(2) for a, b in stretches], 1))
     return torch.cat(parts).double().numpy()

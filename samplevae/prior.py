@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 import zuko
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributions import Independent
@@ -118,7 +119,12 @@ def load_prior(folder: Path, kind: str, device: torch.device | str = "cpu") -> N
     if about is None:
         raise Refused(f"there is no prior {kind!r} in {folder}")
     prior = {"normal": Normal, "flow": Flow}[kind](**about)
-    prior.load_state_dict(load_file(folder / f"{kind}.safetensors"))
+    try:
+        prior.load_state_dict(load_file(folder / f"{kind}.safetensors"))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise Refused(
+            f"{folder / kind}.safetensors is damaged or of another prior: {str(error).splitlines()[0]}"
+        ) from error
     return prior.to(device).eval()
 
 # %% ../nbs/12_prior.ipynb #0137b6b6

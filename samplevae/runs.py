@@ -247,11 +247,14 @@ def write_array(path: Path, content: np.ndarray) -> None:
 def read_json(path: Path, default: Any = None) -> Any:
     "The content of `path`, or `default` where there is no such file."
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except FileNotFoundError:
         return default
     except ValueError:
-        raise Refused(f"{path} is damaged: delete it, or choose another folder") from None
+        content = None
+    if not isinstance(content, dict):
+        raise Refused(f"{path} is damaged: choose another folder, or delete this one")
+    return content
 
 # %% ../nbs/00_runs.ipynb #690d7649
 CLONE = Path(samplevae.__file__).resolve().parent.parent  # the chapters are in its folder nbs
@@ -348,7 +351,8 @@ def check_folder(path: Path) -> None:
     "Refuse a `path` that cannot hold a run."
     if path.exists() and not path.is_dir():
         raise Refused(f"{path} is a file: choose a folder")
-    if path.exists() and any(path.iterdir()) and not (path / "config.json").exists():
+    others = {file.name for file in path.iterdir()} - {".lock"} if path.exists() else set()
+    if others and not (path / "config.json").exists():
         raise Refused(f"{path} holds other files: choose an empty or a new folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -379,8 +383,10 @@ def create(cls: Run, path: str | Path, config: Config, fresh: bool = False) -> R
     changed = run.differences()
     if changed and not fresh:
         raise Refused(f"{path} was made with {', '.join(changed)}: choose another folder, or --fresh to replace it")
+    if fresh:
+        kept = {stage: entry for stage, entry in run.manifest().items() if changed and run.finished(stage)}
+        write_json(run / "manifest.json", kept)
     if fresh and not changed:
-        write_json(run / "manifest.json", {})
         (run / "checkpoint.safetensors").unlink(missing_ok=True)
     write_json(run / "config.json", asdict(config))
     return run

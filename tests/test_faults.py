@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,3 +98,25 @@ def test_a_batch_does_its_runs_and_one_that_fails_stops_no_other(tmp_path):
     assert done.returncode == 1 and "1 of 2 runs are done" in done.stdout
     run = Run.open(tmp_path / "many/good")
     assert run.finished("evaluate") and run.config.latent == 4
+
+
+def test_sounds_that_were_changed_can_be_learned_afresh(tmp_path):
+    sounds = tmp_path / "{sounds}"
+    sounds.mkdir()
+    for number, wave in enumerate(synthesise(draw(torch.arange(24)), 16_000, 0.3)):
+        soundfile.write(sounds / f"{number}.wav", wave.numpy(), 16_000)
+    arguments = "run", "--preset", "smoke", "--data", sounds, "--out", tmp_path / "{out}"
+    assert samplevae(*arguments).returncode == 0
+    (sounds / "0.wav").unlink()
+    assert samplevae(*arguments).returncode == 2
+    done = samplevae(*arguments, "--fresh")
+    assert done.returncode == 0 and "1/4 data" in done.stderr, done.stderr
+
+
+def test_a_damaged_run_is_refused_in_one_line(smoke_run, tmp_path):
+    for name in "config.json", "manifest.json":
+        copy = shutil.copytree(smoke_run, tmp_path / name)
+        for content in "", "{", "null", "[1]":
+            (copy / name).write_text(content)
+            done = samplevae("run", "--preset", "smoke", "--out", copy)
+            assert done.returncode == 2 and "is damaged" in done.stderr and len(done.stderr.splitlines()) == 1
