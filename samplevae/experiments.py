@@ -104,7 +104,7 @@ def check(config: Config) -> None:
 def execute(path: str | Path, config: Config, fresh: bool = False) -> Run:
     "Do what is left to do of a run, from its sounds to its report."
     run = Run(path, config)
-    if fresh or not all(map(run.finished, STAGES)):
+    if fresh or not (run.path.is_dir() and all(map(run.finished, STAGES))):
         check(config)
     check_folder(run.path)
     with run.lock():
