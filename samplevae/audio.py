@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'STYLE', 'SUFFIXES', 'PRE', 'log_spectrogram', 'draw_wave', 'draw_spectrogram', 'picture', 'grid', 'player',
-           'show', 'BadAudio', 'read', 'cut_short', 'reason_for', 'find_onset', 'mix_down', 'remove_offset', 'fade_out',
-           'Clip', 'fit']
+           'show', 'BadAudio', 'opened', 'stretch', 'read', 'cut_short', 'reason_for', 'find_onset', 'mix_down',
+           'remove_offset', 'fade_out', 'Clip', 'fit', 'clip_of']
 
 # %% ../nbs/01_audio.ipynb #2ffd1e5d
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,25 +139,37 @@ class BadAudio(Refused):
     "A file that cannot be used, and why, in a few words."
 
 
-def read(
+@contextmanager
+def opened(
     path: str | Path,  # any format that libsndfile knows
-    start: float = 0.0,  # seconds
-    seconds: float | None = None,  # to the end, if not given
-) -> tuple[np.ndarray, int]:  # samples (T, C) in float32, rate in Hz
-    "Decode a sound file or a part of it, or raise `BadAudio` with the reason."
+) -> Iterator[soundfile.SoundFile]:
+    "A sound file to read from, or `BadAudio` with the reason why that cannot be done."
     try:
         with soundfile.SoundFile(path) as file:
-            rate, begin = file.samplerate, min(round(start * file.samplerate), file.frames)
-            wanted = file.frames - begin if seconds is None else min(round(seconds * rate), file.frames - begin)
-            file.seek(begin) if begin else None
-            samples, short = file.read(wanted, dtype="float32", always_2d=True), cut_short(file.extra_info)
+            yield file
     except (soundfile.LibsndfileError, OSError) as error:
         raise BadAudio(reason_for(Path(path))) from error
-    if short or len(samples) < wanted:
+
+
+def stretch(file: soundfile.SoundFile, start: float = 0.0, seconds: float = math.inf) -> np.ndarray:  # (T, C)
+    "The samples of an open file from `start` on. Its last sample is fetched too, to see whether it is there."
+    begin = min(round(start * file.samplerate), file.frames)
+    end = min(begin + math.ceil(min(seconds * file.samplerate, file.frames)), file.frames)
+    file.seek(begin) if begin else None
+    samples = file.read(end - begin, dtype="float32", always_2d=True)
+    if end < file.frames:
+        file.seek(file.frames - 1)
+    if len(samples) < end - begin or (end < file.frames and len(file.read(1)) == 0) or cut_short(file.extra_info):
         raise BadAudio("cut short")
-    if not np.isfinite(samples).all():
+    if not np.isfinite(samples.sum()):  # a third of the time that looking at each takes
         raise BadAudio("holds NaN or infinite samples")
-    return samples, rate
+    return samples
+
+
+def read(path: str | Path, start: float = 0.0, seconds: float = math.inf) -> tuple[np.ndarray, int]:
+    "The samples (T, C) of a file or of a part of it, in float32, and its rate in Hz."
+    with opened(path) as file:
+        return stretch(file, start, seconds), file.samplerate
 
 # %% ../nbs/01_audio.ipynb #cutshort
 def cut_short(
@@ -189,15 +203,18 @@ PRE = 0.003  # seconds kept before the onset
 def find_onset(
     sound: np.ndarray,  # (T,)
     rate: int,  # Hz
+    rest: float = 0.0,  # the level at which it rests
 ) -> int:  # the sample at which the sound begins
     "The first moment that is within 40 dB of the peak and well above the background."
     step = max(1, round(rate * 0.0005))
     blocks = len(sound) // step
     if blocks < 2:
         return 0
-    level = np.abs(sound[: blocks * step]).reshape(blocks, step).max(1)
-    hiss = np.convolve(level, np.full(20, 0.05), "valid").min() if blocks > 40 else 0.0
-    threshold = min(max(0.01 * level.max(), 4 * hiss), 0.5 * level.max())
+    begins = np.arange(0, blocks * step, step)
+    level = np.maximum(np.maximum.reduceat(sound, begins) - rest, rest - np.minimum.reduceat(sound, begins))
+    peak = int(level.argmax())
+    hiss = np.convolve(level[:peak], np.full(20, 0.05), "valid").min() if peak > 40 else 0.0
+    threshold = min(max(0.01 * level[peak], 4 * hiss), 0.05 * level[peak])
     return int(np.argmax(level > threshold)) * step
 
 # %% ../nbs/01_audio.ipynb #7553c36c
@@ -231,9 +248,9 @@ def fade_out(
     seconds: float = 0.01,  # a longer one than the sound fades all of it
 ) -> np.ndarray:  # (T,), ends in zero
     "Fade the end of a sound to silence along half a period of a cosine."
-    count = min(round(seconds * rate), len(sound))
-    curve = 0.5 * (1 + np.cos(np.linspace(0, np.pi, count, dtype=np.float32)))
-    return np.concatenate([sound[: len(sound) - count], sound[len(sound) - count :] * curve])
+    count, faded = min(round(seconds * rate), len(sound)), sound.copy()
+    faded[len(sound) - count :] *= 0.5 * (1 + np.cos(np.linspace(0, np.pi, count, dtype=np.float32)))
+    return faded
 
 # %% ../nbs/01_audio.ipynb #e9054dbf
 @dataclass(frozen=True)
@@ -252,22 +269,39 @@ def fit(
     rate: int,  # Hz
     sample_rate: int,  # Hz wanted
     seconds: float,  # length wanted
+    total: int = 0,  # how long the file is, in samples, if that is longer
 ) -> Clip:
     "Mix down, align to the onset, cut or pad, resample, fade and level a sound, or raise `BadAudio`."
     if len(samples) < 0.005 * rate:
         raise BadAudio("shorter than 5 ms")
     sound = mix_down(samples)
-    onset = find_onset(sound - np.median(sound[: rate // 10]), rate)
+    onset = find_onset(sound, rate, float(np.median(sound[: rate // 10 : 4])))
     begin = max(0, onset - round(PRE * rate))
     length, wanted = round(seconds * rate), round(seconds * sample_rate)
-    cut = len(sound) > begin + length
+    total, cut = max(total, len(sound)), max(total, len(sound)) > begin + length
     rest = float(np.median(sound[begin:onset])) if onset > begin else 0.0
-    wave = remove_offset(sound[begin : begin + length], rate, rest)
-    peak = float(np.abs(wave).max())
+    wave = sound[begin : begin + length]
+    if max(abs(rest), abs(wave.mean())) > 1e-3 * (wave.max() - wave.min()):
+        wave = remove_offset(wave, rate, rest)
+    peak = float(max(wave.max(), -wave.min()))
     if peak < 1e-4:
         raise BadAudio("silent")
     wave = soxr.resample(wave, rate, sample_rate)[:wanted] if rate != sample_rate else wave
-    wave = fade_out(wave, sample_rate) if cut else wave
-    wave = np.pad(wave, (0, wanted - len(wave)))
-    level = 20 * np.log10(peak)
-    return Clip(wave * np.float32(0.99 / np.abs(wave).max()), level, begin / rate, len(sound) / rate, cut)
+    wave = fade_out(wave, sample_rate) if cut else wave.copy()
+    wave.resize(wanted)  # fills with zeros
+    wave *= np.float32(0.99 / max(wave.max(), -wave.min()))
+    return Clip(wave, 20 * np.log10(peak), begin / rate, total / rate, cut)
+
+# %% ../nbs/01_audio.ipynb #947b3f7a
+def clip_of(
+    path: str | Path,
+    sample_rate: int,  # Hz wanted
+    seconds: float,  # length wanted
+) -> Clip:
+    "The clip of a sound file, or `BadAudio` with the reason why there is none."
+    with opened(path) as file:
+        samples = stretch(file, 0.0, seconds + 0.25)
+        if len(samples) < file.frames and np.abs(samples).max() < 0.01:
+            file.seek(0)
+            samples = stretch(file, 0.0, 60.0)
+        return fit(samples, file.samplerate, sample_rate, seconds, file.frames)
