@@ -84,7 +84,8 @@ def progress_of(run: Run) -> str:
 def summary(run: Run) -> str:
     "The numbers of a run and where things are."
     tables = [table(rows) for rows in read_json(run / "metrics.json", {}).values()]
-    return "\n\n".join([title_of(run.config), progress_of(run), *tables, where(run)])
+    warned = [f"WARNING: {text}" for entry in run.manifest().values() for text in entry.get("warnings", [])]
+    return "\n\n".join([title_of(run.config), progress_of(run), *warned, *tables, where(run)])
 
 
 def settings() -> str:

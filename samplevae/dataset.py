@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -302,6 +303,13 @@ class Store:
         return type(self)(self.path, self.table[self.table.split == name], self.report)
 
     @property
+    def warning(self) -> str:
+        "What is wrong with the sounds as a whole, if anything."
+        found, away, why = self.report["found"], self.report["turned_away"], self.report["reasons"]
+        few = f"only {found - away} of {found} sounds could be used: {', '.join(f'{why[r]} {r}' for r in why)}"
+        return few if away > found / 2 else ""
+
+    @property
     def labels(self) -> list[str]:
         "All labels, in alphabetical order."
         return sorted(self.table.label.unique())
@@ -464,7 +472,10 @@ def prepare(
         taken.to_parquet(fresh / "clips.parquet")
         write_json(fresh / "report.json", report_on(source, taken, reasons, sample_rate, seconds))
         replace(fresh, out)
-    return Store.open(out)
+    store = Store.open(out)
+    if store.warning:
+        warnings.warn(store.warning, stacklevel=2)
+    return store
 
 # %% ../nbs/03_dataset.ipynb #a4ab7e75
 class Portion:
@@ -481,10 +492,8 @@ class Portion:
             (row, hashlib.sha256(wave).hexdigest(), clip.level, clip.onset, clip.seconds, clip.cut)
             for wave, (row, clip) in zip(self.waves, good.items(), strict=True)
         ]
-        parts = (
-            [] if source.unique else [bands(self.waves[part]) for part in chunks(len(good), 8)]
-        )  # that stay in the cache
-        self.points = np.concatenate(parts) if parts else np.empty((len(good), 0))
+        eights = [] if source.unique else chunks(len(good), 8)  # that stay in the cache
+        self.points = [point for part in eights for point in bands(self.waves[part])]
 
 # %% ../nbs/03_dataset.ipynb #wrclips1
 def write_clips(
@@ -500,7 +509,7 @@ def write_clips(
         ):
             clips.append(portion.waves)
             rows += portion.rows
-            points.append(portion.points)
+            points += portion.points
             reasons |= portion.reasons
             progress.update(some[-1] + 1)
     clips.close()
@@ -508,7 +517,7 @@ def write_clips(
     table = source.table.loc[found.row].reset_index(drop=True)
     table = table.drop(columns=table.columns.intersection([*found, "split"]))  # a folder's CSV may have such columns
     taken = pd.concat([table, found], axis=1).assign(split=table.group.map(split_of))
-    return taken, np.concatenate(points), reasons
+    return taken, np.array(points), reasons
 
 # %% ../nbs/03_dataset.ipynb #b38cce2c
 def in_words(reasons: dict[int, str]) -> str:

@@ -120,6 +120,8 @@ def execute(path: str | Path, config: Config, fresh: bool = False) -> Run:
                 raise Failed(
                     f"{stage} ran, but the sounds in {config.data} were changed meanwhile: run it again with --fresh"
                 )
+            for text in run.manifest()[stage]["warnings"]:
+                print(f"    WARNING: {text}", file=sys.stderr)
             print(f"    done in {time.time() - begun:.0f} s", file=sys.stderr, flush=True)
     return run
 

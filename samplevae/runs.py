@@ -303,6 +303,7 @@ class Run:
 
     def __init__(self, path: str | Path, config: Config) -> None:
         self.path, self.config = Path(path).expanduser(), config
+        self.warnings: list[str] = []  # of the stage that is at work
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -315,6 +316,11 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         "What was run, when, where and with which code, by stage."
         return read_json(self / "manifest.json", {})
+
+    def warn(self, text: str) -> None:
+        "Say what nobody should miss: here, in the terminal, and on top of the report."
+        self.warnings.append(text)
+        print(f"WARNING: {text}", file=sys.stderr)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -331,12 +337,13 @@ def stage(self: Run, name: str) -> Iterator[None]:
     "Do the work of stage `name` inside this: what came after it is no longer valid, and it is when all went well."
     kept = {key: value for key, value in self.manifest().items() if key not in STAGES[STAGES.index(name) :]}
     write_json(self / "manifest.json", kept)
-    begun = time.time()
+    self.warnings, begun = [], time.time()
     yield
     entry = {
         "finished": fingerprint(self.config, name, self.files),
         "begun": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(begun)),
         "seconds": round(time.time() - begun, 1),
+        "warnings": self.warnings,
     } | {"commit": commit(), "seed": self.config.seed, "versions": versions(), "hardware": hardware()}
     write_json(self / "manifest.json", kept | {name: entry})
 
@@ -468,10 +475,12 @@ TEMPLATE = """<!doctype html>
  table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .25rem .9rem .25rem 0 }
  th { text-align: left; border-bottom: 1px solid #bbb } figcaption, .small { color: #666; font-size: .85rem }
  .sounds { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem }
+ .warning { background: #fff3cd; border-left: .4rem solid #d55e00; padding: .6rem 1rem }
  .sounds figure { margin: 0 } .sounds img, audio { width: 100% } audio { height: 2rem }
 </style>
 <h1>{{ title }}</h1>
 <p>{{ summary }}</p>
+{% for text in warnings %}<p class="warning"><b>Warning:</b> {{ text }}</p>{% endfor %}
 {% for name, rows in tables.items() %}<h2>{{ name }}</h2>
 <table><tr>{% for key in rows[0] %}<th>{{ key }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table>
@@ -529,6 +538,7 @@ def report(self: Run) -> Path:
     page = jinja2.Template(TEMPLATE, autoescape=True).render(
         title=f"SampleVAE: {self.path.name}", summary=summary, tables=tables, groups=sound_groups(self),
         pictures=pictures, settings=asdict(self.config),
+        warnings=[text for entry in manifest.values() for text in entry.get("warnings", [])],
     )  # fmt: skip
     with atomic(self / "report.html") as beside:
         beside.write_text(page)

@@ -85,9 +85,13 @@ def test_a_folder_of_sounds_of_all_sorts(tmp_path):
         rate = (8_000, 44_100, 96_000)[number % 3]
         stereo = torch.stack([wave, 0.3 * wave], 1)[:: number % 2 + 1]
         soundfile.write(sounds / f"{number}{('.wav', '.flac', '.aiff')[number % 3]}", stereo.numpy(), rate)
+        (sounds / f"text {number}.wav").write_text("no sound at all")
+    (sounds / "silence.wav").write_bytes((sounds / "0.wav").read_bytes()[:44])
     arguments = "run", "--preset", "smoke", "--data", sounds, "--out", tmp_path / "{out}"
     done = samplevae(*arguments)
     assert done.returncode == 0, done.stderr
+    warning = "only 30 of 61 sounds could be used: 30 not a sound, or damaged"
+    assert f"WARNING: {warning}" in done.stderr and warning in (tmp_path / "{out}/report.html").read_text()
     (sounds / "new.wav").write_bytes((sounds / "0.wav").read_bytes())
     done = samplevae(*arguments)
     assert done.returncode == 2 and "other files" in done.stderr

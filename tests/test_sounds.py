@@ -65,6 +65,8 @@ def test_every_fault_is_turned_away_with_its_reason_and_the_rest_goes_on(drums, 
     for name in "half.wav", "half.flac", "half.mp3", "half.aiff", "half.ogg":
         soundfile.write(root / name, drums[2], 48_000)
         cut_in_half(root / name)
+        soundfile.write(root / f"long {name}", np.tile(drums[2], 15), 48_000)  # far longer than what is read of it
+        cut_in_half(root / f"long {name}")
     soundfile.write(tmp_path / "x.flac", drums[3], 48_000)
     (tmp_path / "x.flac").rename(root / "really a flac.wav")
     (root / "text.wav").write_text("Dear diary, " * 100)
@@ -81,7 +83,8 @@ def test_every_fault_is_turned_away_with_its_reason_and_the_rest_goes_on(drums, 
     secret = root / "secret.wav"
     soundfile.write(secret, drums[6], 48_000)
     secret.chmod(0)
-    report = prepare(folder(root), tmp_path / "store", RATE, 0.5).report
+    with pytest.warns(UserWarning, match="only 1[34] of 33 sounds could be used"):
+        report = prepare(folder(root), tmp_path / "store", RATE, 0.5).report
     why = {name.replace("\n", " "): reason for name, reason in report["files_turned_away"]}
     expected = {
         "empty.wav": "empty file",
@@ -90,6 +93,11 @@ def test_every_fault_is_turned_away_with_its_reason_and_the_rest_goes_on(drums, 
         "half.mp3": "cut short",
         "half.flac": "not a sound, or damaged",
         "half.ogg": "not a sound, or damaged",
+        "long half.wav": "cut short",
+        "long half.aiff": "cut short",
+        "long half.mp3": "cut short",
+        "long half.flac": "not a sound, or damaged",
+        "long half.ogg": "not a sound, or damaged",
         "text.wav": "not a sound, or damaged",
         "nan.wav": "holds NaN or infinite samples",
         "infinite.wav": "holds NaN or infinite samples",
