@@ -85,6 +85,8 @@ class Head(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.waves, self.levels = nn.Linear(width, 2 * bins), nn.Linear(width, 2 * bands)
         nn.init.constant_(self.levels.bias[bands:], -3.0)  # noise begins softly
+        nn.init.uniform_(self.levels.weight, -0.2 * width**-0.5, 0.2 * width**-0.5)  # and levels nearly flat, or
+        # the points between which they are interpolated would stand out by 1.5 dB
         self.register_buffer("window", torch.hann_window(self.size), persistent=False)
         self.register_buffer("spread", band_matrix(bands, bins), persistent=False)
         self.register_buffer("turning", turning(frames, hop), persistent=False)
