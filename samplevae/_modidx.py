@@ -171,7 +171,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                       'samplevae.filterbank.lapped': ('filterbank.html#lapped', 'samplevae/filterbank.py'),
                                       'samplevae.filterbank.modulated': ('filterbank.html#modulated', 'samplevae/filterbank.py')},
             'samplevae.losses': { 'samplevae.losses.kl': ('losses.html#kl', 'samplevae/losses.py'),
-                                  'samplevae.losses.low_distance': ('losses.html#low_distance', 'samplevae/losses.py'),
                                   'samplevae.losses.magnitudes': ('losses.html#magnitudes', 'samplevae/losses.py'),
                                   'samplevae.losses.spectral_distance': ('losses.html#spectral_distance', 'samplevae/losses.py'),
                                   'samplevae.losses.warm_up': ('losses.html#warm_up', 'samplevae/losses.py')},

@@ -134,14 +134,15 @@ def publish(run: Path) -> None:
         shutil.copy(sound, CHAPTERS / f"sounds/{number}.wav")
 
 
-def make(preset: str = "cpu", out: Path = CLONE / "outputs/book") -> None:
-    "Run every chapter on real settings, keep the outputs in the notebooks, and render the book."
-    run = CLONE / f"outputs/book-{preset}"
+def make(preset: str = "cpu", *some: str) -> None:
+    "Run every chapter (or `some`) on real settings, keep the outputs in the notebooks, and render the book."
+    run, out = CLONE / f"outputs/book-{preset}", CLONE / "outputs/book"
     out.mkdir(parents=True, exist_ok=True)
     first, *others = chapters()
-    for number, chapter in enumerate([*others, first], 1):
+    chosen = [chapter for chapter in [*others, first] if not some or chapter.stem in some]
+    for number, chapter in enumerate(chosen, 1):
         begun = time.time()
-        print(f"{number}/{len(others) + 1} {chapter.stem}", end="", flush=True, file=sys.stderr)
+        print(f"{number}/{len(chosen)} {chapter.stem}", end="", flush=True, file=sys.stderr)
         if chapter == first:
             publish(run)
         keep_outputs(chapter, execute(chapter, out, preset, run))

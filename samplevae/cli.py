@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="sounds in, new sounds and a report out")
     run.add_argument("--preset", default="cpu", help=f"{', '.join(PRESETS)}; default: cpu")
-    run.add_argument("--data", default="", help="folder of sounds to learn; default: the synthesiser's drums")
+    run.add_argument("--data", default="", help="folder of sounds to learn; default: the synthesiser")
     run.add_argument("--out", default="", help="folder of the run; default: outputs/PRESET, or outputs/PRESET-DATA")
     run.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; see: samplevae settings"
@@ -59,9 +59,10 @@ changes_from(["latent=32", "data=a=b"])
 # %% ../nbs/22_cli.ipynb #dd88d08a
 def where(run: Run) -> str:
     "Where to find what a run has made, and what to do next."
-    again = "make run DATA={0}" if "MAKELEVEL" in os.environ else "samplevae run --data {0}"
-    other = "your own sounds: " + again.format("~/my-samples")
-    finer = f"a GPU and more time: samplevae run --preset gpu --data {run.config.data}"
+    make = "MAKELEVEL" in os.environ
+    other = "your own sounds: " + ("make run DATA=~/my-samples" if make else "samplevae run --data ~/my-samples")
+    gpu = "make run PRESET=gpu DATA=" if make else "samplevae run --preset gpu --data "
+    finer = f"a GPU and more time: {gpu}{run.config.data}"
     return f"sounds  {run / 'sounds'}\nreport  {run / 'report.html'}\nnext    {finer if run.config.data else other}"
 
 

@@ -633,11 +633,14 @@ def store_of(run: Run) -> Store:
 def report_figure(store: Store) -> plt.Figure:
     "Labels by split, and what was turned away."
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), width_ratios=[3, 1], layout="constrained")
+    if not store.report["reasons"]:
+        right.axis("off")
     counts = pd.crosstab(store.table.label.replace("", "(none)"), store.table.split)
     counts = counts.loc[counts.sum(axis=1).nlargest(25).index].reindex(columns=["train", "valid", "test"], fill_value=0)
     counts.plot.bar(stacked=True, ax=left, color=COLOURS[:3], width=0.8)
     left.set(xlabel="", ylabel="sounds", title=f"{store.report['taken']} taken of {store.report['found']}")
-    away = store.report["reasons"] or {"nothing": 0}
+    left.legend(loc="lower left", bbox_to_anchor=(0.5, 1), ncols=3)
+    away = store.report["reasons"]
     right.barh(list(away), list(away.values()), color=COLOURS[5])
-    right.set(title="turned away", xlabel="files")
+    right.set(title="turned away" if away else "", xlabel="sounds")
     return figure

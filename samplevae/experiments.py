@@ -75,10 +75,11 @@ def followed(run: Run) -> Iterator[None]:
     done, here = threading.Event(), sys.stderr.isatty()
 
     def follow() -> None:
-        shown, since = "", 0.0
-        while not done.wait(0.3):
+        shown, since, last = "", 0.0, False
+        while not last:
+            last = done.wait(0.3)  # once more after the end
             line = (read_json(run / "progress.json") or {}).get("line", "")
-            if line != shown and (here or time.time() - since > 15):
+            if line != shown and (here or last or time.time() - since > 15):
                 print(f"\r\033[K{line}" if here else line, end="" if here else "\n", file=sys.stderr, flush=True)
                 shown, since = line, time.time()
 
@@ -138,17 +139,23 @@ def read_experiment(path: str | Path) -> Experiment:
     "The experiment that a YAML file describes."
     try:
         content = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise Refused(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise Refused(f"cannot read {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise Refused(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not isinstance(content.get("runs"), dict):
         raise Refused(f"{path} needs a table 'runs': a name for each run, and its settings")
     for unknown in content.keys() - {"out", "common", "runs"}:
         raise Refused(f"{path} has an unknown entry {unknown!r}: {nearest(str(unknown), ['out', 'common', 'runs'])}")
     common = content.get("common") or {}
     rows = {str(name): common | (changes or {}) for name, changes in content["runs"].items()}
-    return Experiment(
-        Path(content.get("out", Path("outputs") / Path(path).stem)), {k: config_from(v) for k, v in rows.items()}
-    )
+    configs = {}
+    for name, row in rows.items():
+        try:
+            configs[name] = config_from(row)
+        except Refused as refusal:
+            raise Refused(f"{path}, run {name!r}: {refusal}") from None
+    return Experiment(Path(content.get("out", Path("outputs") / Path(path).stem)), configs)
 
 
 def config_from(row: dict[str, Any]) -> Config:

@@ -21,7 +21,7 @@ from torch.distributions import Independent
 # %% ../nbs/12_prior.ipynb #5ad27fec
 from .audio import COLOURS
 from .dataset import Store, store_of
-from .runs import Progress, Refused, Run, atomic, pick_device, read_json, write_json
+from .runs import Progress, Refused, Run, atomic, nearest, pick_device, read_json, write_json
 from .training import train
 from .vae import SampleVAE, load
 
@@ -113,11 +113,12 @@ def save_prior(prior: nn.Module, kind: str, folder: Path, **about: int) -> None:
     write_json(folder / f"{kind}.json", about)
 
 
-def load_prior(folder: Path, kind: str, device: torch.device | str = "cpu") -> Normal | Flow:
+def load_prior(folder: str | Path, kind: str, device: torch.device | str = "cpu") -> Normal | Flow:
     "Read the prior called `kind`."
+    folder = Path(folder)
     about = read_json(folder / f"{kind}.json")
     if about is None:
-        raise Refused(f"there is no prior {kind!r} in {folder}")
+        raise Refused(f"there is no prior {kind!r} in {folder}: {nearest(kind, list(PRIORS))}")
     prior = {"normal": Normal, "flow": Flow}[kind](**about)
     try:
         prior.load_state_dict(load_file(folder / f"{kind}.safetensors"))
@@ -157,7 +158,8 @@ def generate(
     "New sounds."
     torch.manual_seed(seed)
     vectors = prior.sample(n, temperature).split(64)
-    return torch.cat([model.decode(z)[:, 0].cpu() for z in vectors])
+    sounds = torch.cat([model.decode(z)[:, 0].cpu() for z in vectors])
+    return sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)  # too loud is made softer, not cut off
 
 # %% ../nbs/12_prior.ipynb #82ec53cc
 def cloud_figure(means: Tensor, drawn: dict[str, Tensor]) -> plt.Figure:

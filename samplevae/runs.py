@@ -460,7 +460,8 @@ def figure(self: Run, name: str, figure: "Figure", caption: str) -> None:
 def sound(self: Run, name: str, wave: np.ndarray, picture: "Figure | None" = None) -> None:
     "Keep `wave` as sounds/`name`.wav, with its picture beside it."
     with atomic(self / f"sounds/{name}.wav") as beside:
-        soundfile.write(beside, np.asarray(wave), self.config.sample_rate, "PCM_16", format="WAV")
+        whole = np.asarray(wave) / max(1.0, np.abs(wave).max())  # too loud is made softer, not cut off
+        soundfile.write(beside, whole, self.config.sample_rate, "PCM_16", format="WAV")
     if picture:
         with atomic(self / f"sounds/{name}.png") as beside:
             picture.savefig(beside, format="png", dpi=80)

@@ -25,7 +25,7 @@ from torch.optim import AdamW, Optimizer
 # %% ../nbs/11_training.ipynb #8aaf9e88
 from .audio import COLOURS, draw_spectrogram
 from .dataset import Store, store_of
-from .losses import kl, low_distance, spectral_distance, warm_up
+from .losses import kl, spectral_distance, warm_up
 from .runs import Config, Progress, Refused, Run, atomic, fingerprint, pick_device
 from .vae import SampleVAE, load, save
 
@@ -95,9 +95,8 @@ def train_step(
         group["lr"] = learning_rate(model.config, step, steps)
     y, posterior = model(x)
     distance, price = spectral_distance(x, y).mean(), kl(posterior).sum(1).mean()
-    low = low_distance(x, y, model.config.sample_rate).mean()
-    loss = distance + 0.5 * low + model.config.beta * warm_up(step, steps) * price
-    terms = {"distance": distance.item(), "low": low.item(), "kl": price.item()}
+    loss = distance + model.config.beta * warm_up(step, steps) * price
+    terms = {"distance": distance.item(), "kl": price.item()}
     if not loss.isfinite():
         raise FloatingPointError(f"no number at step {step}: {terms}; try a lower learning_rate")
     optimiser.zero_grad(set_to_none=True)

@@ -173,10 +173,11 @@ def save(
 
 
 def load(
-    folder: Path,
+    folder: str | Path,
     device: torch.device | str = "cpu",
 ) -> SampleVAE:
     "Read a model that `save` has written, ready for use."
+    folder = Path(folder)
     about = read_json(folder / "model.json")
     if about is None or not (folder / "model.safetensors").exists():
         raise Refused(f"there is no model in {folder}")

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from conftest import CLONE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LOOK = """<script>
@@ -40,3 +41,13 @@ def test_the_report_needs_nothing_but_itself(smoke_run):
     text = (smoke_run / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="(.{5})', text)
     assert set(sources) == {"data:"}
+
+
+def test_what_the_front_page_says_of_python_can_be_run(smoke_run, tmp_path):
+    page = (CLONE / "README.md").read_text()
+    program = re.search(r"```python\n(.*?)```", page, re.S)[1]
+    assert "outputs/cpu" in program
+    program = program.replace("outputs/new.wav", str(tmp_path / "new.wav")).replace("outputs/cpu", str(smoke_run))
+    names: dict = {}
+    exec(program, names)
+    assert names["sounds"].shape[0] == 16 and names["one"].abs().max() > 0 and (tmp_path / "new.wav").exists()
