@@ -1,6 +1,6 @@
-"""How long a store takes, beside merely decoding the same files: `python benchmarks/prepare.py FOLDER`.
+"""How long a store takes, beside merely decoding the same files, and what a shuffled split of them would leak.
 
-Both use as many workers as there are cores, and the files are read once before, so that neither waits for the disk.
+`python benchmarks/prepare.py FOLDER`. Both use as many workers as there are cores, and the files are read once before, so that neither waits for the disk.
 """
 
 import os
@@ -8,12 +8,14 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from multiprocessing import Pool
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
-from samplevae.dataset import folder, prepare, synthesis
+from samplevae.dataset import bands, chunks, folder, prepare, split_of, synthesis, twins
 
 
 def decode(path):
@@ -33,14 +35,28 @@ def megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def leaks(store):
+    "The share of test sounds with a twin in training, when the deck is shuffled and when groups stay whole."
+    points, rows = np.concatenate([bands(store.clips[part]) for part in chunks(len(store.clips))]), store.table.index
+    by_group = np.array([split_of(group) == "test" for group in store.table.group])
+    decks = [np.random.default_rng(seed).permutation(by_group) for seed in range(5)]
+    for name, splits in ("shuffled", decks), ("by group", [by_group]):
+        found = [{i for i, _ in twins(store.clips, points, rows[t].to_numpy(), rows[~t].to_numpy())} for t in splits]
+        share = np.mean([len(some) for some in found]) / by_group.sum()
+        print(f"{name}: {share:.0%} of the test sounds have a twin in training")
+
+
 def main(path, repeats=3):
-    "Print the memory that many clips take, and the ratio."
+    "Print the memory that many clips take, what leaks, and the ratio."
     out, before = Path(tempfile.mkdtemp()) / "store", megabytes()
     prepare(synthesis(100_000), out, 8_000, 0.25)
     print(f"100 000 clips: {megabytes() - before:.0f} MB more than the imports")
     source = folder(path)
     files = [Path(path) / name for name in source.table.file]
-    prepare(source, out, 44_100, 1.0)
+    with_twins = replace(source, table=source.table.assign(group="one"))  # nobody is dropped as a twin of another side
+    store = prepare(with_twins, out, 44_100, 1.0)
+    store.table["group"] = source.table.group[store.table.row].to_numpy()
+    leaks(store)
     ratios = []
     for _ in range(repeats):
         with Pool(os.cpu_count()) as pool:

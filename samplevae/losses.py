@@ -9,7 +9,6 @@ __all__ = ['WINDOWS', 'magnitudes', 'spectral_distance', 'kl', 'warm_up']
 import torch
 from torch import Tensor
 from torch.distributions import Independent
-from torch.nn import functional as F
 
 # %% ../nbs/09_losses.ipynb #a2a06748
 def magnitudes(
