@@ -9,6 +9,7 @@ __all__ = ['COLOURS', 'STYLE', 'SUFFIXES', 'PRE', 'log_spectrogram', 'draw_wave'
 
 # %% ../nbs/01_audio.ipynb #2ffd1e5d
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -145,7 +146,7 @@ def opened(
 ) -> Iterator[soundfile.SoundFile]:
     "A sound file to read from, or `BadAudio` with the reason why that cannot be done."
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # as bytes, since not all names are text
             yield file
     except (soundfile.LibsndfileError, OSError) as error:
         raise BadAudio(reason_for(Path(path))) from error
@@ -274,6 +275,8 @@ def fit(
     total: int = 0,  # how long the file is, in samples, if that is longer
 ) -> Clip:
     "Mix down, align to the onset, cut or pad, resample, fade and level a sound, or raise `BadAudio`."
+    if rate < 1000:
+        raise BadAudio("fewer than 1000 samples a second")
     if len(samples) < 0.005 * rate:
         raise BadAudio("shorter than 5 ms")
     sound = mix_down(samples)
@@ -283,11 +286,11 @@ def fit(
     total, cut = max(total, len(sound)), max(total, len(sound)) > begin + length
     rest = float(np.median(sound[begin:onset])) if onset > begin else 0.0
     wave = sound[begin : begin + length]
+    if wave.max() - wave.min() < 1e-4:
+        raise BadAudio("silent")
     if max(abs(rest), abs(wave.mean())) > 1e-3 * (wave.max() - wave.min()):
         wave = remove_offset(wave, rate, rest)
     peak = float(max(wave.max(), -wave.min()))
-    if peak < 1e-4:
-        raise BadAudio("silent")
     wave = soxr.resample(wave, rate, sample_rate)[:wanted] if rate != sample_rate else wave
     wave = fade_out(wave, sample_rate) if cut else wave.copy()
     wave.resize(wanted)  # fills with zeros

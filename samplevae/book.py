@@ -139,6 +139,7 @@ def make(preset: str = "cpu", *some: str) -> None:
     run, out = CLONE / f"outputs/book-{preset}", CLONE / "outputs/book"
     out.mkdir(parents=True, exist_ok=True)
     first, *others = chapters()
+    others.sort(key=lambda chapter: chapter.stem == "05_checkerboard")  # which looks at what later ones have trained
     chosen = [chapter for chapter in [*others, first] if not some or chapter.stem in some]
     for number, chapter in enumerate(chosen, 1):
         begun = time.time()

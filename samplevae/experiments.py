@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHAPTERS', 'KERNEL', 'parameters', 'plain', 'Failed', 'run_stage', 'followed', 'check', 'execute', 'Experiment',
-           'read_experiment', 'config_from', 'batch']
+           'OnceOnly', 'tabled', 'read_experiment', 'config_from', 'batch']
 
 # %% ../nbs/18_experiments.ipynb #e55163c3
 import logging
@@ -38,7 +38,7 @@ KERNEL = {  # how papermill is to run a chapter
     "kernel_name": "python3",
     "language": "python",
     "progress_bar": False,
-    "extra_arguments": ["--IPKernelApp.log_level=40"],  # it would warn of its transport at every start
+    "extra_arguments": ["--IPKernelApp.log_level=50"],  # or it warns of its transport, and of every Ctrl-C
 }
 
 
@@ -135,35 +135,55 @@ class Experiment:
     configs: dict[str, Config]
 
 
+class OnceOnly(yaml.SafeLoader):
+    "YAML in which no name may come twice in a table: the last would silently win."
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        names = [str(self.construct_object(key, deep=True)) for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{name!r} is there twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def tabled(content: Any) -> dict[str, Any]:
+    "A table, or a refusal."
+    if not isinstance(content, dict):
+        raise Refused(f"a table of names and values is needed, not {content!r}")
+    return {str(name): value for name, value in content.items()}
+
+
 def read_experiment(path: str | Path) -> Experiment:
     "The experiment that a YAML file describes."
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.load(Path(path).read_text(), OnceOnly)
     except OSError as error:
         raise Refused(f"cannot read {path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise Refused(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("runs"), dict):
+    except (yaml.YAMLError, ValueError) as error:
+        raise Refused(f"{path} is not good YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not content.get("runs"):
         raise Refused(f"{path} needs a table 'runs': a name for each run, and its settings")
     for unknown in content.keys() - {"out", "common", "runs"}:
         raise Refused(f"{path} has an unknown entry {unknown!r}: {nearest(str(unknown), ['out', 'common', 'runs'])}")
-    common = content.get("common") or {}
-    rows = {str(name): common | (changes or {}) for name, changes in content["runs"].items()}
-    configs = {}
-    for name, row in rows.items():
+    common, configs = tabled(content.get("common") or {}), {}
+    for name, changes in tabled(content["runs"]).items():
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise Refused(f"{path}: a run is a folder, and cannot be called {name!r}")
         try:
-            configs[name] = config_from(row)
+            configs[name] = config_from(common | tabled(changes or {}))
         except Refused as refusal:
             raise Refused(f"{path}, run {name!r}: {refusal}") from None
-    return Experiment(Path(content.get("out", Path("outputs") / Path(path).stem)), configs)
+    return Experiment(Path(str(content.get("out") or Path("outputs") / Path(path).stem)), configs)
 
 
 def config_from(row: dict[str, Any]) -> Config:
     "Settings from a table's row: a preset and changes. Folders of sounds are made absolute."
     changes = {key: value for key, value in row.items() if key != "preset"}
     if changes.get("data"):
-        changes["data"] = os.path.abspath(Path(changes["data"]).expanduser())
-    return Config.preset(row.get("preset", "cpu"), **changes)
+        changes["data"] = os.path.abspath(Path(str(changes["data"])).expanduser())
+    return Config.preset(str(row.get("preset", "cpu")), **changes)
 
 # %% ../nbs/18_experiments.ipynb #ef073c47
 def batch(experiment: Experiment, fresh: bool = False) -> dict[str, str]:  # what went wrong, by name

@@ -1,13 +1,15 @@
 "The command line: what it refuses, what it leaves behind, and what it does not repeat."
 
 import json
+import re
 import shutil
 
 import pytest
 import soundfile
 from conftest import samplevae
 
-from samplevae.runs import STAGES, Run
+from samplevae.experiments import read_experiment
+from samplevae.runs import STAGES, Refused, Run
 
 
 @pytest.mark.parametrize(
@@ -105,3 +107,23 @@ def test_show_says_the_numbers_and_the_places(smoke_run):
         "report.html",
     ):
         assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "needs a table 'runs'"),
+        (b"runs: {}", "needs a table 'runs'"),
+        (b"runs: {a: 3}", "run 'a'"),
+        (b"common: [1]\nruns: {a: {}}", "a table of names and values is needed"),
+        (b"runs: {a: {preset: [smoke]}}", "did you mean 'smoke'"),
+        (b"runs: {a: {}, b: {latnt: 3}}", "run 'b': unknown setting 'latnt': did you mean 'latent'"),
+        (b"runs: {a: {latent: 3}, a: {latent: 4}}", "'a' is there twice"),
+        (b"runs: {../a: {}}", "cannot be called '../a'"),
+        (b"\xff\xfe\x00", "not good YAML"),
+    ],
+)
+def test_a_table_of_runs_that_makes_no_sense_is_refused(text, says, tmp_path):
+    (tmp_path / "x.yaml").write_bytes(text)
+    with pytest.raises(Refused, match=re.escape(says)):
+        read_experiment(tmp_path / "x.yaml")

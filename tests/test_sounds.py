@@ -76,6 +76,10 @@ def test_every_fault_is_turned_away_with_its_reason_and_the_rest_goes_on(drums, 
         soundfile.write(root / f"{name}.wav", broken, 48_000, "FLOAT")
     soundfile.write(root / "silent.wav", np.zeros(48_000), 48_000)
     soundfile.write(root / "short.wav", drums[5][:200], 48_000)
+    soundfile.write(root / "slow.wav", drums[5], 1)
+    soundfile.write(root / "constant.wav", np.full(48_000, 0.9), 48_000)
+    soundfile.write(tmp_path / "x.wav", drums[7][::-1], 48_000)
+    os.rename(tmp_path / "x.wav", os.fsencode(root) + b"/good bytes \xff.wav")
     (root / "dangling.wav").symlink_to("nowhere.wav")
     (root / "loop.wav").symlink_to("loop.wav")
     (root / "around").symlink_to(root)
@@ -83,7 +87,7 @@ def test_every_fault_is_turned_away_with_its_reason_and_the_rest_goes_on(drums, 
     secret = root / "secret.wav"
     soundfile.write(secret, drums[6], 48_000)
     secret.chmod(0)
-    with pytest.warns(UserWarning, match="only 1[34] of 33 sounds could be used"):
+    with pytest.warns(UserWarning, match="only 1[45] of 36 sounds could be used"):
         report = prepare(folder(root), tmp_path / "store", RATE, 0.5).report
     why = {name.replace("\n", " "): reason for name, reason in report["files_turned_away"]}
     expected = {
@@ -103,6 +107,8 @@ def test_every_fault_is_turned_away_with_its_reason_and_the_rest_goes_on(drums, 
         "infinite.wav": "holds NaN or infinite samples",
         "silent.wav": "silent",
         "short.wav": "shorter than 5 ms",
+        "slow.wav": "fewer than 1000 samples a second",
+        "constant.wav": "silent",
         "dangling.wav": "link to nothing",
     }
     assert expected.items() <= why.items()
