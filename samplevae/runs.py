@@ -115,7 +115,7 @@ class Config:
         if name not in PRESETS:
             raise Refused(f"unknown preset {name!r}: {nearest(name, list(PRESETS))}")
         for unknown in changes.keys() - get_type_hints(cls).keys():
-            raise Refused(f"unknown setting {unknown!r}: {nearest(unknown, list(get_type_hints(cls)))}")
+            raise Refused(f"unknown setting {unknown!r}: {nearest(unknown, [*get_type_hints(cls), 'preset'])}")
         return cls(**PRESETS[name] | changes)
 
 # %% ../nbs/00_runs.ipynb #c5abb8bb
