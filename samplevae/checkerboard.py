@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from .audio import COLOURS
 from .filterbank import Filterbank
 
-# %% ../nbs/05_checkerboard.ipynb #06f7ba8e
+# %% ../nbs/05_checkerboard.ipynb #1c42aa07
 class Interpolation(nn.Module):
     "Repeat or join by lines, then smooth with a learned kernel."
 
@@ -35,7 +35,7 @@ class Interpolation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.smooth(self.grow(x))
 
-
+# %% ../nbs/05_checkerboard.ipynb #f3d9ab24
 class SubPixel(nn.Module):
     "Compute the samples of a step as channels, and lay them out in a row."
 
@@ -46,7 +46,7 @@ class SubPixel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.wide(x).unflatten(1, (-1, self.stride)).transpose(2, 3).flatten(2)  # (B, C, s, F) -> (B, C, F s)
 
-
+# %% ../nbs/05_checkerboard.ipynb #c4bde79e
 class Sinc(nn.Module):
     "Zeros between the samples, a low-pass of 16 steps, then a learned kernel."
 
@@ -61,7 +61,7 @@ class Sinc(nn.Module):
         spaced = F.pad(x[..., None], (0, self.stride - 1)).flatten(2)  # (B, C, F s)
         return self.smooth(F.conv1d(spaced, self.window, padding=8 * self.stride, groups=x.shape[1]))
 
-
+# %% ../nbs/05_checkerboard.ipynb #2e7b3e4b
 class Bands(nn.Module):
     "Compute bands, and put them together with a filterbank."
 
@@ -73,7 +73,7 @@ class Bands(nn.Module):
         bands = self.wide(x).unflatten(1, (-1, self.bank.bands))  # (B, C, s, F)
         return self.bank.synthesis(bands.flatten(0, 1)).view(len(x), bands.shape[1], -1)
 
-
+# %% ../nbs/05_checkerboard.ipynb #b76eb08e
 class Fourier(nn.Module):
     "Compute the spectrum of each step, and add up windows of four steps (https://arxiv.org/abs/2306.00814)."
 
@@ -92,7 +92,7 @@ class Fourier(nn.Module):
         waves = torch.istft(spectrum, 4 * self.stride, self.stride, window=self.window, length=x.shape[2] * self.stride)
         return waves.view(len(x), -1, waves.shape[1])
 
-
+# %% ../nbs/05_checkerboard.ipynb #45234c9b
 def transposed(times: int) -> Callable[[int, int], nn.Module]:
     "A transposed convolution with a kernel of `times` strides."
     return lambda channels, stride: nn.ConvTranspose1d(

@@ -306,7 +306,8 @@ class Store:
     def warning(self) -> str:
         "What is wrong with the sounds as a whole, if anything."
         found, away, why = self.report["found"], self.report["turned_away"], self.report["reasons"]
-        few = f"only {found - away} of {found} sounds could be used: {', '.join(f'{why[r]} {r}' for r in why)}"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(why).most_common())
+        few = f"only {found - away} of {found} sounds could be used: {reasons}"
         return few if away > found / 2 else ""
 
     @property

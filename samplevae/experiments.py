@@ -126,7 +126,7 @@ def execute(path: str | Path, config: Config, fresh: bool = False) -> Run:
             print(f"    done in {time.time() - begun:.0f} s", file=sys.stderr, flush=True)
     return run
 
-# %% ../nbs/18_experiments.ipynb #2fc0bf95
+# %% ../nbs/18_experiments.ipynb #0dffa17f
 @dataclass(frozen=True)
 class Experiment:
     "Runs to do, by name."
@@ -147,14 +147,14 @@ class OnceOnly(yaml.SafeLoader):
                 )
         return super().construct_mapping(node, deep)
 
-
+# %% ../nbs/18_experiments.ipynb #2b2ddf05
 def tabled(content: Any) -> dict[str, Any]:
     "A table, or a refusal."
     if not isinstance(content, dict):
         raise Refused(f"a table of names and values is needed, not {content!r}")
     return {str(name): value for name, value in content.items()}
 
-
+# %% ../nbs/18_experiments.ipynb #c27f3063
 def read_experiment(path: str | Path) -> Experiment:
     "The experiment that a YAML file describes."
     try:
@@ -177,7 +177,7 @@ def read_experiment(path: str | Path) -> Experiment:
             raise Refused(f"{path}, run {name!r}: {refusal}") from None
     return Experiment(Path(str(content.get("out") or Path("outputs") / Path(path).stem)), configs)
 
-
+# %% ../nbs/18_experiments.ipynb #2008282f
 def config_from(row: dict[str, Any]) -> Config:
     "Settings from a table's row: a preset and changes. Folders of sounds are made absolute."
     changes = {key: value for key, value in row.items() if key != "preset"}
