@@ -23,7 +23,12 @@ def begin(out, environment, steps=0):
     command = [sys.executable, "-c", "import sys; from samplevae.cli import main; sys.exit(main())"]
     arguments = ["run", "--preset", "smoke", "--out", str(out), *LONG]
     process = subprocess.Popen(
-        command + arguments, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+        command + arguments,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores Ctrl-C otherwise
     )
     until = time.time() + 120
     log, saved = out / "train.jsonl", out / "checkpoint.safetensors"
