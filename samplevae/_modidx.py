@@ -8,6 +8,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                  'samplevae.audio.draw_spectrogram': ('audio.html#draw_spectrogram', 'samplevae/audio.py'),
                                  'samplevae.audio.draw_wave': ('audio.html#draw_wave', 'samplevae/audio.py'),
                                  'samplevae.audio.fade_out': ('audio.html#fade_out', 'samplevae/audio.py'),
+                                 'samplevae.audio.fall': ('audio.html#fall', 'samplevae/audio.py'),
                                  'samplevae.audio.find_onset': ('audio.html#find_onset', 'samplevae/audio.py'),
                                  'samplevae.audio.fit': ('audio.html#fit', 'samplevae/audio.py'),
                                  'samplevae.audio.grid': ('audio.html#grid', 'samplevae/audio.py'),

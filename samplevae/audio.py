@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLOURS', 'STYLE', 'SUFFIXES', 'PRE', 'log_spectrogram', 'draw_wave', 'draw_spectrogram', 'picture', 'grid', 'player',
            'show', 'BadAudio', 'opened', 'stretch', 'read', 'cut_short', 'reason_for', 'find_onset', 'mix_down',
-           'remove_offset', 'fade_out', 'Clip', 'fit', 'clip_of']
+           'remove_offset', 'fade_out', 'fall', 'Clip', 'fit', 'clip_of']
 
 # %% ../nbs/01_audio.ipynb #2ffd1e5d
 import math
@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from IPython.display import Audio, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn import functional as F
 
 # %% ../nbs/01_audio.ipynb #18863d2f
 from .runs import Refused
@@ -213,8 +215,8 @@ def find_onset(
     blocks = len(sound) // step
     if blocks < 2:
         return 0
-    begins = np.arange(0, blocks * step, step)
-    level = np.maximum(np.maximum.reduceat(sound, begins) - rest, rest - np.minimum.reduceat(sound, begins))
+    sound = torch.from_numpy(np.abs(sound - np.float32(rest)))[None]
+    level = F.max_pool1d(sound, step)[0].numpy()  # the greatest of each half millisecond
     peak = int(level.argmax())
     hiss = np.convolve(level[:peak], np.full(20, 0.05), "valid").min() if peak > 40 else 0.0
     threshold = min(max(0.01 * level[peak], 4 * hiss), 0.05 * level[peak])
@@ -252,8 +254,14 @@ def fade_out(
 ) -> np.ndarray:  # (T,), ends in zero
     "Fade the end of a sound to silence along half a period of a cosine."
     count, faded = min(round(seconds * rate), len(sound)), sound.copy()
-    faded[len(sound) - count :] *= 0.5 * (1 + np.cos(np.linspace(0, np.pi, count, dtype=np.float32)))
+    faded[len(sound) - count :] *= fall(count)
     return faded
+
+
+@cache
+def fall(count: int) -> np.ndarray:  # (count,)
+    "From 1 to 0 along half a period of a cosine."
+    return 0.5 * (1 + np.cos(np.linspace(0, np.pi, count, dtype=np.float32)))
 
 # %% ../nbs/01_audio.ipynb #e9054dbf
 @dataclass(frozen=True)
@@ -280,7 +288,7 @@ def fit(
     if len(samples) < 0.005 * rate:
         raise BadAudio("shorter than 5 ms")
     sound = mix_down(samples)
-    onset = find_onset(sound, rate, float(np.median(sound[: rate // 10 : 4])))
+    onset = find_onset(sound, rate, float(np.median(sound[: rate // 10 : 16])))
     begin = max(0, onset - round(PRE * rate))
     length, wanted = round(seconds * rate), round(seconds * sample_rate)
     total, cut = max(total, len(sound)), max(total, len(sound)) > begin + length
@@ -293,7 +301,7 @@ def fit(
     peak = float(max(wave.max(), -wave.min()))
     wave = soxr.resample(wave, rate, sample_rate)[:wanted] if rate != sample_rate else wave
     wave = fade_out(wave, sample_rate) if cut else wave.copy()
-    wave.resize(wanted)  # fills with zeros
+    wave.resize(wanted, refcheck=False)  # fills with zeros; a debugger holds references
     wave *= np.float32(0.99 / max(wave.max(), -wave.min()))
     return Clip(wave, 20 * np.log10(peak), begin / rate, total / rate, cut)
 
@@ -305,8 +313,10 @@ def clip_of(
 ) -> Clip:
     "The clip of a sound file, or `BadAudio` with the reason why there is none."
     with opened(path) as file:
-        samples = stretch(file, 0.0, seconds + 0.25)
-        if len(samples) < file.frames and np.abs(samples).max() < 0.01:
+        form = file.samplerate, sample_rate, seconds, file.frames
+        samples = stretch(file, 0.0, seconds + 0.05)
+        clip = fit(samples, *form) if len(samples) == file.frames or np.abs(samples).max() > 0.01 else None
+        if clip is None or (clip.onset > 0.05 and len(samples) < file.frames):  # it begins late
             file.seek(0)
-            samples = stretch(file, 0.0, 60.0)
-        return fit(samples, file.samplerate, sample_rate, seconds, file.frames)
+            clip = fit(stretch(file, 0.0, 60.0), *form)
+        return clip

@@ -332,25 +332,23 @@ class Store:
             yield self.sounds(np.sort(order[begin : begin + size]), device)
 
 # %% ../nbs/03_dataset.ipynb #43711710
-def spectra(clips: np.ndarray, slack: int = 2048) -> np.ndarray:  # (n, T) int16 -> (n, F)
-    "The spectra of clips, with room for a shift of `slack` samples (clips begin with their attack)."
-    from scipy import fft
+def spectra(clips: np.ndarray) -> Tensor:  # (n, T) int16 -> (n, F)
+    "The spectra of clips of length 1, with room for a shift of 1900 samples (clips begin with their attack)."
+    from scipy.fft import next_fast_len
 
-    return fft.rfft(clips.astype(np.float32), fft.next_fast_len(clips.shape[1] + slack, real=True), overwrite_x=True)
+    waves = torch.from_numpy(clips.astype(np.float32))
+    waves /= torch.linalg.vector_norm(waves, dim=1, keepdim=True).clamp(min=1)
+    return torch.fft.rfft(waves, 2 * next_fast_len((waves.shape[1] + 1900) // 2, real=True))
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:  # (n, T), (n or 1, T) -> (n,)
-    "The greatest normalised correlation of pairs of clips over all shifts."
-    from scipy import fft
-
-    a, b = (np.linalg.norm(clips.astype(np.float32), axis=1).clip(1e-9) for clips in (x, y))
-    products = fft.irfft(spectra(x) * spectra(y).conj(), fft.next_fast_len(x.shape[1] + 2048, real=True))
-    return np.maximum(products.max(1), -products.min(1)) / (a * b)
+def correlation(x: Tensor, y: Tensor) -> Tensor:  # (n, F) each -> (n,)
+    "The greatest correlation over all shifts of pairs of clips, from their spectra."
+    return torch.fft.irfft(x * y.conj()).abs().amax(1)
 
 
 def bands(clips: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, up to 128)
     "The root of the energy in bands of a clip's spectrum, of length 1 together."
-    parts = spectra(clips).view(np.float32)  # real, imaginary, real, imaginary, ...
+    parts = torch.view_as_real(spectra(clips)).flatten(1).numpy()  # real, imaginary, real, imaginary, ...
     edges = np.unique(np.geomspace(8, parts.shape[1] // 2, 129).astype(int))[:-1]
     np.square(parts, out=parts)[:, :2] /= 2  # the lowest frequency is there once, the others twice
     roots = np.sqrt(np.add.reduceat(parts, [0, *2 * edges[1:]], axis=1))
@@ -368,16 +366,16 @@ def twins(
     from scipy.spatial import KDTree  # takes a second to import
 
     near = KDTree(points[those]).query_ball_point(points[these], np.sqrt(2 - 2 * threshold) + 1e-4, workers=-1)
-    tasks = [
-        (i, those[np.array(row)[part]]) for i, row in zip(these, near, strict=True) for part in chunks(len(row), 16)
-    ]
+    pairs = np.array([(i, those[j]) for i, row in zip(these, near, strict=True) for j in row if i != those[j]])
 
-    def alike(i: int, others: np.ndarray) -> list[tuple[int, int]]:
-        close = others[correlation(clips[others], clips[[i]]) > threshold]
-        return [(int(i), int(j)) for j in close if j != i]
+    def alike(part: list[int]) -> np.ndarray:  # (n, 2)
+        first, place = np.unique(pairs[part, 0], return_inverse=True)
+        return pairs[part][
+            correlation(spectra(clips[first])[place], spectra(clips[pairs[part, 1]])).numpy() > threshold
+        ]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [pair for pairs in pool.map(alike, *zip(*tasks, strict=True)) for pair in pairs] if tasks else []
+        return [(int(i), int(j)) for some in pool.map(alike, chunks(len(pairs))) for i, j in some]
 
 # %% ../nbs/03_dataset.ipynb #84e297b7
 def without_leaks(
@@ -493,8 +491,7 @@ class Portion:
             (row, hashlib.sha256(wave).hexdigest(), clip.level, clip.onset, clip.seconds, clip.cut)
             for wave, (row, clip) in zip(self.waves, good.items(), strict=True)
         ]
-        eights = [] if source.unique else chunks(len(good), 8)  # that stay in the cache
-        self.points = [point for part in eights for point in bands(self.waves[part])]
+        self.points = [] if source.unique or not good else list(bands(self.waves))
 
 # %% ../nbs/03_dataset.ipynb #wrclips1
 def write_clips(
