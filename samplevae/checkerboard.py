@@ -183,10 +183,15 @@ def report(
 
 @torch.no_grad()
 def decoded(model: nn.Module, count: int, seed: int) -> Tensor:  # (n, T)
-    "Sounds of standard-normal vectors."
-    place = next(model.parameters())
-    z = torch.randn(count, model.config.latent, generator=torch.Generator().manual_seed(seed)).to(place)
-    return torch.cat([model.decode(part)[:, 0] for part in z.split(32)]).float()
+    "Sounds of standard-normal vectors, with fresh noise: the peaks of one that all share would look like lines."
+    place, training = next(model.parameters()), model.training
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        z = torch.randn(count, *model.shape).to(place)
+        model.train()
+        waves = torch.cat([model.decode(part)[:, 0] for part in z.split(4)]).float()
+    model.train(training)
+    return waves
 
 
 def size_for(waves: Tensor, hop: int) -> int:

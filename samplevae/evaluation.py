@@ -100,7 +100,7 @@ def evaluate(run: Run, store: Store, model: SampleVAE) -> dict[str, list[dict[st
     names = [f"{what} {n + 1}" for n in range(len(kept[:6])) for what in ("original", "came back")]
     keep_sounds(run, "03-held-out_sounds_and_what_came_back", pairs, names)
     with torch.no_grad():
-        same = model.decode(torch.zeros(1, model.config.latent, device=device))[0, 0].cpu()
+        same = model.decode(torch.zeros(1, *model.shape, device=device))[0, 0].cpu()
     metrics = {"generation": rows, "reconstruction": reconstruction_rows(kept, back, same)}
     write_json(run / "metrics.json", metrics)
     progress.update(3 + len(PRIORS))

@@ -61,10 +61,12 @@ class Filterbank(nn.Module):
         "The bands of waves."
         blocks = F.pad(x[:, 0], (0, -x.shape[2] % self.bands)).unflatten(1, (-1, self.bands))  # (B, T / M, M)
         beside = torch.cat([blocks.roll(self.overlap // 2 - shift, 1) for shift in range(self.overlap)], 2)
-        return (beside @ self.kernel.T).transpose(1, 2)
+        with torch.autocast(x.device.type, enabled=False):  # in bfloat16 no more than 48 dB would be left
+            return (beside.float() @ self.kernel.T).transpose(1, 2)
 
     def synthesis(self, bands: Tensor, length: int | None = None) -> Tensor:  # (B, M, F) -> (B, 1, F M)
         "The waves with these bands, cut to `length`."
-        parts = (bands.transpose(1, 2) @ self.kernel).split(self.bands, 2)  # overlap times (B, F, M)
+        with torch.autocast(bands.device.type, enabled=False):
+            parts = (bands.float().transpose(1, 2) @ self.kernel).split(self.bands, 2)  # overlap times (B, F, M)
         blocks = sum(part.roll(shift - self.overlap // 2, 1) for shift, part in enumerate(parts))
         return blocks.flatten(1)[:, None, :length]

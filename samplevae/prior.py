@@ -23,7 +23,7 @@ from .audio import COLOURS
 from .dataset import Store, store_of
 from .runs import Progress, Refused, Run, atomic, nearest, pick_device, read_json, write_json
 from .training import train
-from .vae import SampleVAE, load
+from .vae import SampleVAE
 
 # %% ../nbs/12_prior.ipynb #fa1dccfe
 @torch.no_grad()
@@ -36,7 +36,7 @@ def posteriors(
     device, found = next(model.parameters()).device, []
     for begin in range(0, len(sounds), size):
         posterior: Independent = model.encode(sounds.sounds(slice(begin, begin + size), device)[:, None])
-        found.append((posterior.base_dist.loc, posterior.base_dist.scale))
+        found.append((posterior.base_dist.loc.flatten(1), posterior.base_dist.scale.flatten(1)))
     means, spreads = zip(*found, strict=True)
     return torch.cat(means), torch.cat(spreads)
 
@@ -132,11 +132,11 @@ def load_prior(folder: str | Path, kind: str, device: torch.device | str = "cpu"
 def fit_priors(run: Run, store: Store) -> None:
     "Fit the priors of a trained model and leave them in the run's folder `prior`."
     config = run.config
-    model = load(run / "vae", pick_device(config.device))
+    model = SampleVAE.load(run / "vae", pick_device(config.device))
     means, spreads = posteriors(model, store.split("train"))
     flow = fit_flow(means, spreads, config.prior_steps, config.transforms, run, config.seed)
-    save_prior(flow, "flow", run / "prior", latent=config.latent, transforms=config.transforms)
-    save_prior(Normal(config.latent), "normal", run / "prior", latent=config.latent)
+    save_prior(flow, "flow", run / "prior", latent=means.shape[1], transforms=config.transforms)
+    save_prior(Normal(means.shape[1]), "normal", run / "prior", latent=means.shape[1])
 
 
 def load_model(run: Run) -> SampleVAE:
@@ -144,7 +144,7 @@ def load_model(run: Run) -> SampleVAE:
     if not run.finished("train"):
         with run.stage("train"):
             train(run, store_of(run))
-    return load(run / "vae", pick_device(run.config.device))
+    return SampleVAE.load(run / "vae", pick_device(run.config.device))
 
 # %% ../nbs/12_prior.ipynb #ab8864cd
 @torch.no_grad()
@@ -158,7 +158,7 @@ def generate(
     "New sounds."
     torch.manual_seed(seed)
     vectors = prior.sample(n, temperature).split(64)
-    sounds = torch.cat([model.decode(z)[:, 0].cpu() for z in vectors])
+    sounds = torch.cat([model.decode(z.unflatten(1, model.shape))[:, 0].cpu() for z in vectors])
     return sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)  # too loud is made softer, not cut off
 
 # %% ../nbs/12_prior.ipynb #82ec53cc

@@ -59,7 +59,7 @@ def nearest(
     return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
 
 
-nearest("latnt", ["latent", "width"]), nearest("xyz", ["latent", "width"])
+nearest("latnt", ["latent", "size"]), nearest("xyz", ["latent", "size"])
 
 # %% ../nbs/00_runs.ipynb #9224e71a
 STAGES = ("data", "train", "prior", "evaluate")
@@ -70,9 +70,11 @@ def setting(
     stage: str,  # the first stage that it changes, or "none" if it changes no result
     doc: str,  # what it is, in one line
     least: float | None = None,  # the smallest value that makes sense
+    among: tuple[str, ...] = (),  # or all of them
 ) -> Any:
     "One field of `Config`."
-    return field(default=default, metadata={"stage": stage, "doc": doc, "least": least})
+    doc = f"{doc}: {', '.join(among[:-1])} or {among[-1]}" if among else doc
+    return field(default=default, metadata={"stage": stage, "doc": doc, "least": least, "among": among})
 
 # %% ../nbs/00_runs.ipynb #d6e996a8
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +89,15 @@ class Config:
     data_seed: int = setting(0, "data", "which sounds are synthesised", 0)
 
     latent: int = setting(16, "train", "numbers in the vector of a sound", 1)
-    width: int = setting(128, "train", "channels of the networks", 8)
-    depth: int = setting(1, "train", "residual blocks at each scale", 1)
+    layout: str = setting("vector", "train", "what a sound becomes", among=("vector", "sequence"))
+    size: str = setting("small", "train", "of the networks", among=("tiny", "small", "base", "large"))
+    ears: str = setting("spectrogram", "train", "how the encoder begins", among=("spectrogram", "bands", "wave"))
+    head: str = setting("istft", "train", "how the decoder ends", among=("istft", "rave", "melgan"))
+    noise: int = setting(48, "train", "bands of the decoder's noise; 0: none", 0)
     hop: int = setting(256, "train", "samples from one frame to the next", 16)
+    upsampling: str = setting("lines", "train", "of the heads rave and melgan", among=("lines", "transposed"))
+    modulation: str = setting("sigmoid", "train", "loudness in these heads", among=("none", "sigmoid", "loudness"))
+    activation: str = setting("leaky", "train", "in these heads, and in ears but the first", among=("leaky", "snake"))
     batch: int = setting(8, "train", "sounds in one step", 1)
     steps: int = setting(2000, "train", "optimisation steps", 1)
     epochs: int = setting(0, "train", "passes over the training sounds; 0: as many as the steps make", 0)
@@ -108,6 +116,8 @@ class Config:
     def __post_init__(self) -> None:
         for known in fields(self):
             object.__setattr__(self, known.name, checked(known.name, getattr(self, known.name)))
+        if (self.ears, self.head) != ("spectrogram", "istft") and self.hop & (self.hop - 1):
+            raise Refused(f"setting 'hop' must be a power of two for {self.ears} and {self.head}, not {self.hop}")
 
     @classmethod
     def preset(cls, name: str = "cpu", **changes: Any) -> Self:
@@ -120,11 +130,11 @@ class Config:
 
 # %% ../nbs/00_runs.ipynb #c5abb8bb
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": dict(clips=96, seconds=0.25, latent=8, width=16, steps=6, prior_steps=5, transforms=2, samples=16),
+    "smoke": dict(clips=96, seconds=0.25, latent=8, size="tiny", steps=6, prior_steps=5, transforms=2, samples=16),
     "cpu": {},
-    "gpu": dict(kinds="all", clips=20_000, sample_rate=44100, seconds=1.0, latent=32, width=384, depth=3, batch=32,
+    "gpu": dict(kinds="all", clips=20_000, sample_rate=44100, seconds=1.0, latent=32, size="base", batch=32,
                 steps=20_000, learning_rate=1e-3, prior_steps=5000, transforms=4, samples=1024),
-    "thesis": dict(kinds="all", clips=100_000, sample_rate=44100, seconds=1.0, latent=64, width=512, depth=6, batch=64,
+    "thesis": dict(kinds="all", clips=100_000, sample_rate=44100, seconds=1.0, latent=64, size="large", batch=64,
                    steps=400_000, learning_rate=5e-4, prior_steps=20_000, transforms=6, samples=4096),
 }  # fmt: skip
 
@@ -135,7 +145,7 @@ def checked(
 ) -> Any:
     "`value` in the type of the field, or `Refused`."
     kind = get_type_hints(Config)[name]
-    least = {f.name: f.metadata["least"] for f in fields(Config)}[name]
+    limits = {f.name: f.metadata for f in fields(Config)}[name]
     try:
         number = kind(value)
         if kind is not str and (isinstance(value, bool) or float(value) != number):
@@ -144,8 +154,10 @@ def checked(
         raise Refused(f"setting {name!r} takes {article(kind)}, not {value!r}") from None
     if kind is str and not isinstance(value, str | Path):
         raise Refused(f"setting {name!r} takes a text, not {value!r}")
-    if least is not None and not least <= number < float("inf"):
-        raise Refused(f"setting {name!r} must be at least {least}, not {value!r}")
+    if limits["least"] is not None and not limits["least"] <= number < float("inf"):
+        raise Refused(f"setting {name!r} must be at least {limits['least']}, not {value!r}")
+    if limits["among"] and value not in limits["among"]:
+        raise Refused(f"setting {name!r} does not know {value!r}: {nearest(value, list(limits['among']))}")
     return number
 
 

@@ -27,7 +27,7 @@ from .audio import COLOURS, draw_spectrogram
 from .dataset import Store, store_of
 from .losses import kl, spectral_distance, warm_up
 from .runs import Config, Progress, Refused, Run, atomic, fingerprint, pick_device
-from .vae import SampleVAE, load, save
+from .vae import SampleVAE
 
 # %% ../nbs/11_training.ipynb #ddb579b2
 def batches_from(
@@ -94,7 +94,7 @@ def train_step(
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(model.config, step, steps)
     y, posterior = model(x)
-    distance, price = spectral_distance(x, y).mean(), kl(posterior).sum(1).mean()
+    distance, price = spectral_distance(x, y).mean(), kl(posterior).flatten(1).sum(1).mean()
     loss = distance + model.config.beta * warm_up(step, steps) * price
     terms = {"distance": distance.item(), "kl": price.item()}
     if not loss.isfinite():
@@ -128,7 +128,7 @@ def train(run: Run, store: Store) -> SampleVAE:
         if time.time() - saved > config.save_every and step + 1 < steps:
             save_checkpoint(path, model, optimiser, step + 1, mark)
             saved = time.time()
-    save(model, run / "vae")
+    model.save(run / "vae")
     path.unlink(missing_ok=True)
     return model.eval()
 

@@ -1,0 +1,120 @@
+"""How long it takes to decode and to encode a second of sound at 44.1 kHz, beside RAVE 2 at its default capacity.
+
+`python benchmarks/decode.py` builds RAVE 2 from our own parts (the same layers and sizes: 15.5 M parameters in the decoder).
+`python benchmarks/decode.py --source FOLDER` builds it from a clone of https://github.com/acids-ircam/RAVE instead, which
+needs `pip install cached_conv gin-config einops GPUtil lmdb`. Every row is timed in turns with RAVE, so that what else the machine
+does bears on both.
+"""
+
+import argparse
+import sys
+import time
+import types
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from samplevae.layers import folded
+from samplevae.runs import Config
+from samplevae.vae import SampleVAE
+
+RAVE = dict(layout="sequence", ears="bands", head="rave", upsampling="transposed", noise=0, latent=128)
+MODELS = {
+    "base, default": dict(),
+    "base, sequence": dict(layout="sequence"),
+    "base, head rave": dict(ears="bands", head="rave"),
+    "base, head melgan": dict(ears="wave", head="melgan"),
+}
+
+
+def model(**changes):
+    "A model of size base, ready for use."
+    torch.manual_seed(0)
+    return folded(SampleVAE(Config.preset("gpu", seconds=1.0, **changes)).eval())
+
+
+def published(folder):
+    "RAVE 2's own decoder and encoder, from a clone of its source."
+    import numpy as np
+    import scipy.signal
+    from scipy.signal import firwin, kaiserord
+
+    training = types.SimpleNamespace(ModelCheckpoint=object)
+    lightning = types.SimpleNamespace(Callback=object, callbacks=training)
+    sys.modules.setdefault("pytorch_lightning", lightning)  # it is asked for, but only for training
+    scipy.signal.kaiser = scipy.signal.windows.kaiser  # where it was when RAVE was written
+    package = types.ModuleType("rave")  # not its __init__, which wants the whole of its training
+    package.__path__ = [str(Path(folder) / "rave")]
+    sys.modules["rave"] = package
+    from rave import blocks, pqmf
+
+    pqmf.kaiserord = lambda level, width: kaiserord(level, np.asarray(width).item())  # scipy has become stricter
+    pqmf.firwin = lambda n, cut, nyq, **options: firwin(n, np.asarray(cut).item(), fs=2 * nyq, **options)
+    form = dict(capacity=96, ratios=[4, 4, 4, 2], latent_size=128, kernel_size=3, data_size=16)
+    form |= dict(dilations=[[1, 3, 9]] * 3 + [[1, 3]])
+    bank = pqmf.CachedPQMF(attenuation=100, n_band=16)
+    decoder, encoder = blocks.GeneratorV2(**form, amplitude_modulation=True), blocks.EncoderV2(**form, n_out=2)
+    return nn.ModuleDict({"bank": bank, "decoder": decoder, "encoder": encoder}).eval()
+
+
+class Peer:
+    "RAVE 2, ours or theirs, behind the two calls that are timed."
+
+    def __init__(self, source):
+        self.name = f"RAVE 2 from {source}" if source else "RAVE 2 from our own parts"
+        theirs, ours = (published(source), None) if source else (None, model(**RAVE))
+        self.decoder = theirs["decoder"] if theirs else ours.decoder
+        self.decode = (lambda z: theirs["bank"].inverse(theirs["decoder"](z))) if theirs else ours.decode
+        self.encode = (lambda x: theirs["encoder"](theirs["bank"](x))) if theirs else ours.encode
+        self.shape = (128, 22)
+
+
+def turns(works, repeats):
+    "The median milliseconds of each of some calls, made in turns."
+    times = [[] for _ in works]
+    for number in range(repeats + 3):
+        for work, row in zip(works, times, strict=True):
+            begin = time.perf_counter()
+            work()
+            row.append(time.perf_counter() - begin if number >= 3 else 0.0)
+    return [1e3 * sorted(row[3:])[repeats // 2] for row in times]
+
+
+@torch.inference_mode()
+def compare(peer, threads, batch, repeats, compiled):
+    "Print a table."
+    torch.set_num_threads(threads)
+    wrap = torch.compile if compiled else lambda call: call
+    x, z = torch.randn(batch, 1, 45_056), torch.randn(batch, *peer.shape)
+    print(f"\n{threads} thread(s), batch {batch}, {'compiled' if compiled else 'eager'}")
+    for name, changes in MODELS.items():
+        ours = model(**changes)
+        sound, vector = torch.randn(batch, 1, ours.length), torch.randn(batch, *ours.shape)
+        row = []
+        for calls in (
+            [(wrap(peer.decode), z), (wrap(ours.decode), vector)],
+            [(wrap(peer.encode), x), (wrap(lambda x, ours=ours: ours.encode(x).mean), sound)],
+        ):
+            theirs, mine = turns([lambda c=call, i=item: c(i) for call, item in calls], repeats)
+            row.append(f"{mine:7.2f} ms against {theirs:7.2f} ms: {theirs / mine:5.1f} times as fast")
+        print(f"  {name:18} decodes in {row[0]}   encodes in {row[1]}")
+
+
+def main():
+    "Print the tables."
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--source", help="a clone of RAVE's source")
+    options.add_argument("--compile", action="store_true", help="also with torch.compile, which takes minutes")
+    options.add_argument("--repeats", type=int, default=21)
+    options = options.parse_args()
+    peer = Peer(options.source)
+    print(f"{peer.name}: {sum(p.numel() for p in peer.decoder.parameters()) / 1e6:.1f} M parameters in the decoder")
+    for compiled in (False, True) if options.compile else (False,):
+        for threads in 1, 2:
+            for batch in 1, 16:
+                compare(peer, threads, batch, options.repeats if batch == 1 else options.repeats // 4, compiled)
+
+
+if __name__ == "__main__":
+    main()
