@@ -99,7 +99,7 @@ class Config:
     modulation: str = setting("sigmoid", "train", "loudness in these heads", among=("none", "sigmoid", "loudness"))
     activation: str = setting("leaky", "train", "in these heads, and in ears but the first", among=("leaky", "snake"))
     batch: int = setting(8, "train", "sounds in one step", 1)
-    steps: int = setting(2000, "train", "optimisation steps", 1)
+    steps: int = setting(2600, "train", "optimisation steps", 1)
     epochs: int = setting(0, "train", "passes over the training sounds; 0: as many as the steps make", 0)
     learning_rate: float = setting(7e-4, "train", "peak of the schedule", 0)
     beta: float = setting(0.002, "train", "weight of the KL divergence", 0)
@@ -340,7 +340,10 @@ class Run:
         saved = read_json(Path(path).expanduser() / "config.json")
         if saved is None:
             raise Refused(f"{path} is not the folder of a run: it has no config.json")
-        return cls(path, Config.preset("cpu", **saved))
+        try:
+            return cls(path, Config.preset("cpu", **saved))
+        except Refused as reason:
+            raise Refused(f"{path} was made by another samplevae ({reason}): use that one, or run it again") from None
 
 # %% ../nbs/00_runs.ipynb #9093ff97
 @patch
