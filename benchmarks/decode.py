@@ -67,7 +67,7 @@ class Peer:
         self.decoder = theirs["decoder"] if theirs else ours.decoder
         self.decode = (lambda z: theirs["bank"].inverse(theirs["decoder"](z))) if theirs else ours.decode
         self.encode = (lambda x: theirs["encoder"](theirs["bank"](x))) if theirs else ours.encode
-        self.shape = (128, 22)
+        self.shape, self.length = (128, 22), 45_056 if source else ours.length
 
 
 def turns(works, repeats):
@@ -86,7 +86,7 @@ def compare(peer, threads, batch, repeats, compiled):
     "Print a table."
     torch.set_num_threads(threads)
     wrap = torch.compile if compiled else lambda call: call
-    x, z = torch.randn(batch, 1, 45_056), torch.randn(batch, *peer.shape)
+    x, z = torch.randn(batch, 1, peer.length), torch.randn(batch, *peer.shape)
     print(f"\n{threads} thread(s), batch {batch}, {'compiled' if compiled else 'eager'}")
     for name, changes in MODELS.items():
         ours = model(**changes)

@@ -25,7 +25,7 @@ from samplevae.vae import SampleVAE, measured
 HEADS = {
     "istft": dict(head="istft"),
     "rave": dict(head="rave"),
-    "rave, as published": dict(head="rave", upsampling="transposed", noise=0),
+    "rave, transposed": dict(head="rave", upsampling="transposed", noise=0),
     "melgan": dict(head="melgan"),
 }
 
@@ -102,15 +102,23 @@ def main():
     for name in HEADS:
         if (place / name / "curve.json").exists():
             model, learned = SampleVAE.load(place / name), read_json(place / name / "curve.json")
-            sizes, marks = measured(model), report(model)
+            sizes, marks = measured(model), report(model, 96)
             rows[name] = {
                 "decoder, M": sizes["decoder, M"],
                 "decodes, ms": decoding(model),
                 "steps": learned["curve"][-1][0],
             }
             rows[name] |= {"held-out distance": learned["curve"][-1][2], "highest line, dB": marks["highest line"]}
-            rows[name] |= {"average line, dB": marks["average line"], "curve": learned["curve"]}
-    about = {"minutes": options.minutes, "threads": 1, "sounds": store.report["source"], "hardware": hardware()}
+            rows[name] |= {"average line, dB": marks["average line"], "comb, dB": marks["comb"]}
+            rows[name]["curve"] = learned["curve"]
+    silence = spectral_distance(held[:, None], 0 * held[:, None]).mean().item()
+    about = {
+        "minutes": options.minutes,
+        "silence": silence,
+        "threads": 1,
+        "sounds": store.report["source"],
+        "hardware": hardware(),
+    }
     write_json(CLONE / "data/heads.json", about | {"heads": rows})
     print(json.dumps({name: {k: v for k, v in row.items() if k != "curve"} for name, row in rows.items()}, indent=1))
 

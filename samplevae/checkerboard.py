@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'Interpolation', 'SubPixel', 'Sinc', 'Bands', 'Fourier', 'transposed', 'spectrum_of', 'levels_at', 'Stack',
-           'melgan', 'rave', 'frames_and_fourier', 'report', 'decoded', 'size_for', 'report_figure', 'phase_shuffle']
+           'melgan', 'rave', 'frames_and_fourier', 'report', 'decoded', 'size_for', 'comb', 'report_figure',
+           'phase_shuffle']
 
 # %% ../nbs/05_checkerboard.ipynb #9ba6d57a
 import math
@@ -22,6 +23,7 @@ from matplotlib.figure import Figure
 # %% ../nbs/05_checkerboard.ipynb #68a0ff35
 from .audio import COLOURS
 from .filterbank import Filterbank
+from .runs import Refused
 
 # %% ../nbs/05_checkerboard.ipynb #1c42aa07
 class Interpolation(nn.Module):
@@ -169,10 +171,13 @@ def report(
 ) -> dict[str, float]:
     "Artifacts of a decoder in numbers, all in dB."
     waves, hop = decoded(model, count, seed), model.config.hop
+    if waves.shape[1] < 10 * hop:
+        raise Refused(f"clips of {waves.shape[1]} samples are too short to look for lines: 10 hops are needed")
     power = spectrum_of(waves, size := size_for(waves, hop))
     peak = waves.abs().amax(1, keepdim=True).clamp(min=1e-9)
     pieces = (waves / peak).unfold(1, hop, hop).square().mean(2).sqrt()  # (n, pieces)
     return {
+        "comb": comb(spectrum_of(waves, 2 * size), size / hop / 2),
         "highest line": float(levels_at(power, size / hop).max()),
         "highest elsewhere": float(levels_at(power, size / hop, shift=0.37).max()),
         "average line": float(levels_at(power, size / hop).mean()),
@@ -195,8 +200,15 @@ def decoded(model: nn.Module, count: int, seed: int) -> Tensor:  # (n, T)
 
 
 def size_for(waves: Tensor, hop: int) -> int:
-    "A window with 16 bins between two lines, or what fits."
-    return min(16, waves.shape[1] // hop) * hop
+    "A window with 16 bins between two lines, or what fits twice."
+    return min(16, waves.shape[1] // hop // 2) * hop
+
+
+def comb(power: Tensor, step: float) -> float:  # (size / 2 + 1,) -> dB
+    "How far multiples of `step` bins stand above the middles between them, on average over all but the lowest."
+    teeth = np.arange(8, (len(power) - 1) // step - 1) * step
+    levels = 10 * power.double().clamp(min=1e-12).log10().cpu().numpy()
+    return float((levels[teeth.round().astype(int)] - levels[(teeth + step / 2).round().astype(int)]).mean())
 
 
 def report_figure(model: nn.Module, count: int = 256) -> Figure:

@@ -116,8 +116,9 @@ class Config:
     def __post_init__(self) -> None:
         for known in fields(self):
             object.__setattr__(self, known.name, checked(known.name, getattr(self, known.name)))
-        if (self.ears, self.head) != ("spectrogram", "istft") and self.hop & (self.hop - 1):
-            raise Refused(f"setting 'hop' must be a power of two for {self.ears} and {self.head}, not {self.hop}")
+        if (self.ears, self.head) != ("spectrogram", "istft") and (self.hop & (self.hop - 1) or self.hop > 4096):
+            at_most = f"must be a power of two for {self.ears} and {self.head}, at most 4096"
+            raise Refused(f"setting 'hop' {at_most}, not {self.hop}")
 
     @classmethod
     def preset(cls, name: str = "cpu", **changes: Any) -> Self:

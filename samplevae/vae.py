@@ -5,17 +5,19 @@
 # %% auto #0
 __all__ = ['SIZES', 'EARS', 'HEADS', 'FORMAT', 'Size', 'Spectrogram', 'steps_of', 'Bands', 'Gaussian', 'Encoder', 'Istft',
            'rising', 'NoiseBeside', 'Rave', 'Melgan', 'Decoder', 'SampleVAE', 'measured', 'hears', 'weights_of', 'save',
-           'load']
+           'load', 'fill']
 
-# %% ../nbs/08_vae.ipynb #cb0596f9
+# %% ../nbs/08_vae.ipynb #f3c11130
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-# %% ../nbs/08_vae.ipynb #798d389f
+# %% ../nbs/08_vae.ipynb #e2fa2cbd
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
@@ -227,7 +229,7 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:  # (B, N) or (B, N, columns) -> (B, 1, T)
         return self.head(self.write(z)).float()
 
-# %% ../nbs/08_vae.ipynb #301bd0fb
+# %% ../nbs/08_vae.ipynb #a8bc3e47
 class SampleVAE(nn.Module):
     "One-shots to vectors and back."
 
@@ -242,10 +244,14 @@ class SampleVAE(nn.Module):
 
     def encode(self, x: Tensor) -> Distribution:  # (B, 1, T) -> over (B, *shape)
         "The posterior of sounds."
+        if x.shape[1:] != (1, self.length):
+            raise Refused(f"sounds must be (n, 1, {self.length}), not {tuple(x.shape)}")
         return self.posterior(*self.encoder(x))
 
     def decode(self, z: Tensor) -> Tensor:  # (B, *shape) -> (B, 1, T)
         "The sounds of vectors."
+        if z.shape[1:] != self.shape:
+            raise Refused(f"vectors must be (n, {', '.join(map(str, self.shape))}), not {tuple(z.shape)}")
         return self.decoder(z)[:, :, : self.length]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Distribution]:  # (B, 1, T) -> the same, and the posterior
@@ -283,7 +289,7 @@ def hears(model: SampleVAE) -> float:
     columns[:, :, columns.shape[2] // 2].sum().backward()
     return (x.grad[0, 0].abs() > 0).sum().item() / model.config.sample_rate
 
-# %% ../nbs/08_vae.ipynb #a56b858a
+# %% ../nbs/08_vae.ipynb #1b5fd328
 FORMAT = 1  # of the files; one higher whenever an older program could not read them rightly
 
 
@@ -297,15 +303,24 @@ def weights_of(model: SampleVAE) -> dict[str, Tensor]:
 
 
 def save(model: SampleVAE, folder: Path, **about: Any) -> None:
-    "Write weights, folded, and settings."
-    with atomic(folder / "model.safetensors") as beside:
-        save_file(weights_of(model), beside)
-    write_json(folder / "model.json", {"format": FORMAT, "settings": asdict(model.config)} | about)
+    "Write weights, folded, and settings. Each file knows the other, so that halves of two models are never taken for one."
+    about = about | {"format": FORMAT, "settings": asdict(model.config)}
+    mark = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    try:
+        with atomic(folder / "model.safetensors") as beside:
+            save_file(weights_of(model), beside, {"mark": mark})
+    except SafetensorError as error:
+        raise OSError(f"could not write the model to {folder}: {error}") from error
+    write_json(folder / "model.json", about | {"mark": mark})
 
 
 def load(kind: type[SampleVAE], folder: Path) -> SampleVAE:
     "A model from its files, ready for use, or one line that says why not."
-    about, weights = read_json(folder / "model.json"), folder / "model.safetensors"
+    weights = folder / "model.safetensors"
+    try:
+        about = read_json(folder / "model.json")
+    except (OSError, RecursionError) as error:
+        raise Refused(f"cannot read {folder / 'model.json'}: {error}") from error
     if about is None or not weights.exists():
         raise Refused(f"there is no model in {folder}: model.json and model.safetensors belong there")
     form = about.get("format", 0)
@@ -314,14 +329,25 @@ def load(kind: type[SampleVAE], folder: Path) -> SampleVAE:
         raise Refused(f"the model in {folder} was written by {age} samplevae: use that one, or train again")
     try:
         model = folded(kind(Config.preset("cpu", **about["settings"])).eval())
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise Refused(f"{folder / 'model.json'} is damaged: {' '.join(str(error).split())}") from error
+    fill(model, weights, about.get("mark"))
+    return model
+
+
+def fill(model: SampleVAE, weights: Path, mark: str | None) -> None:
+    "Put the weights of a file into a model, if they belong to it."
     try:
+        with safe_open(weights, "pt") as file:
+            theirs = (file.metadata() or {}).get("mark")
         found = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise Refused(f"{weights} is damaged: {str(error).splitlines()[0]}") from error
-    shapes, wanted = ({name: row.shape for name, row in rows.items()} for rows in (found, model.state_dict()))
-    if odd := sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name)):
+    forms, wanted = (
+        {name: (row.shape, row.dtype) for name, row in rows.items()} for rows in (found, model.state_dict())
+    )
+    if odd := sorted(name for name in forms.keys() | wanted.keys() if forms.get(name) != wanted.get(name)):
         raise Refused(f"{weights} is of another model: {len(odd)} tensors do not fit, first {odd[0]}")
+    if theirs != mark:
+        raise Refused(f"{weights} and model.json were not written together: save the model again, or train again")
     model.load_state_dict(found)
-    return model

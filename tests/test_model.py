@@ -116,6 +116,7 @@ def without_one(weights):
 
 
 WRONG = {
+    "another precision": lambda weights: {name: tensor.double() for name, tensor in weights.items()},
     "missing": without_one,
     "extra": lambda weights: weights | {"more": torch.zeros(3)},
     "another shape": lambda weights: weights | {"encoder.read.1.bias": torch.zeros(3)},
@@ -163,7 +164,30 @@ def test_other_settings_are_refused_in_one_line(text, wanted, tmp_path):
     assert "\n" not in str(said.value)
 
 
+def test_a_save_that_was_interrupted_is_not_taken_for_a_model(tmp_path, monkeypatch):
+    model_of().save(tmp_path)
+    with pytest.raises(TypeError):  # what cannot be written as JSON is found before anything is replaced
+        model_of(sample_rate=8000, seconds=0.5).save(tmp_path, more=object())
+    assert SampleVAE.load(tmp_path).config == model_of().config
+    monkeypatch.setattr(vae, "write_json", lambda *_: None)  # killed between the two files
+    model_of(sample_rate=8000, seconds=0.5).save(tmp_path)
+    with pytest.raises(Refused, match="were not written together"):
+        SampleVAE.load(tmp_path)
+
+
+def test_sounds_and_vectors_of_other_shapes_are_refused():
+    model = model_of()
+    for wrong in torch.zeros(2, 1, 5), torch.zeros(2, 2, model.length), torch.zeros(model.length):
+        with pytest.raises(Refused, match=f"sounds must be .n, 1, {model.length}., not"):
+            model.encode(wrong)
+    with pytest.raises(Refused, match="vectors must be .n, 8., not"):
+        model.decode(torch.zeros(8))
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
+    (tmp_path / "model.json").mkdir()
+    with pytest.raises(Refused, match="cannot read"):
+        SampleVAE.load(tmp_path)
     with pytest.raises(Refused, match="there is no model in"):
         SampleVAE.load(tmp_path / "nothing")
 
