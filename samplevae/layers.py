@@ -78,8 +78,8 @@ def down(wide: int, wider: int, stride: int) -> nn.Module:
     return normed(nn.Conv1d(wide, wider, 2 * stride, stride, padding=stride // 2, bias=False))
 
 # %% ../nbs/06_layers.ipynb #581c0321
-def up(wide: int, narrow: int, stride: int, kind: str = "lines") -> nn.Module:
-    "A step from one frame to `stride`: convolve and join by lines, or a transposed convolution."
+def up(wide: int, narrow: int, stride: int, kind: str = "linear") -> nn.Module:
+    "A step from one frame to `stride`: convolve and interpolate linearly, or a transposed convolution."
     if kind == "transposed":
         return normed(nn.ConvTranspose1d(wide, narrow, 2 * stride, stride, padding=stride // 2, bias=False))
     convolve = normed(nn.Conv1d(wide, narrow, 3, padding=1, bias=False))
@@ -104,7 +104,10 @@ class Voice(nn.Module):
     def __init__(self, width: int, waves: int, modulation: str = "sigmoid") -> None:
         super().__init__()
         self.sizes, self.modulation = (waves, {"none": 0, "sigmoid": waves, "loudness": 1}[modulation]), modulation
-        self.speak = normed(nn.Conv1d(width, sum(self.sizes), 7, padding=3, bias=False))
+        speak = nn.Conv1d(width, sum(self.sizes), 7, padding=3, bias=False)
+        with torch.no_grad():
+            speak.weight[:waves] *= 0.13  # tones begin below the noise
+        self.speak = normed(speak)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, T) -> (B, waves, T)
         return modulated(*self.speak(x).float().split(self.sizes, 1), self.modulation)
@@ -178,5 +181,9 @@ class Noise(nn.Module):
         fixed = torch.randn(frames, 4 * hop + 2, generator=torch.Generator().manual_seed(0))
         self.register_buffer("fixed", fixed, persistent=False)
 
-    def forward(self, h: Tensor) -> Tensor:  # (B, F, C) -> (B, F, 2 bins), real and imaginary parts
-        return self.levels(h) * (torch.randn_like(self.fixed) if self.training else self.fixed)
+    def forward(
+        self, h: Tensor, draws: int = 0
+    ) -> Tensor:  # (B, F, C) -> (B or draws B, F, 2 bins), real and imaginary
+        levels = self.levels(h)
+        noise = levels.new_empty(draws, *levels.shape).normal_() if draws else self.fixed
+        return (levels * noise).view(-1, *self.fixed.shape)

@@ -14,16 +14,16 @@ import matplotlib.pyplot as plt
 import torch
 import zuko
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.distributions import Independent
 
 # %% ../nbs/12_prior.ipynb #5ad27fec
 from .audio import COLOURS
 from .dataset import Store, store_of
-from .runs import Progress, Refused, Run, atomic, nearest, pick_device, read_json, write_json
+from .runs import Progress, Refused, Run, nearest, pick_device, read_json, write_json
 from .training import train
-from .vae import SampleVAE
+from .vae import SampleVAE, write_tensors
 
 # %% ../nbs/12_prior.ipynb #fa1dccfe
 @torch.no_grad()
@@ -108,8 +108,7 @@ PRIORS = ("flow", "normal")
 
 def save_prior(prior: nn.Module, kind: str, folder: Path, **about: int) -> None:
     "Write a prior beside its kind and sizes."
-    with atomic(folder / f"{kind}.safetensors") as beside:
-        save_file({name: tensor.contiguous() for name, tensor in prior.state_dict().items()}, beside)
+    write_tensors(folder / f"{kind}.safetensors", prior.state_dict())
     write_json(folder / f"{kind}.json", about)
 
 
@@ -155,10 +154,10 @@ def generate(
     seed: int = 0,
     temperature: float = 1.0,
 ) -> Tensor:  # (n, T)
-    "New sounds."
+    "New sounds, each with noise of its own."
     torch.manual_seed(seed)
     vectors = prior.sample(n, temperature).split(64)
-    sounds = torch.cat([model.decode(z.unflatten(1, model.shape))[:, 0].cpu() for z in vectors])
+    sounds = torch.cat([model.decode(z.unflatten(1, model.shape), 1)[:, 0].cpu() for z in vectors])
     return sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)  # too loud is made softer, not cut off
 
 # %% ../nbs/12_prior.ipynb #82ec53cc

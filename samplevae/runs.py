@@ -70,11 +70,12 @@ def setting(
     stage: str,  # the first stage that it changes, or "none" if it changes no result
     doc: str,  # what it is, in one line
     least: float | None = None,  # the smallest value that makes sense
+    most: float | None = None,  # the largest
     among: tuple[str, ...] = (),  # or all of them
 ) -> Any:
     "One field of `Config`."
     doc = f"{doc}: {', '.join(among[:-1])} or {among[-1]}" if among else doc
-    return field(default=default, metadata={"stage": stage, "doc": doc, "least": least, "among": among})
+    return field(default=default, metadata={"stage": stage, "doc": doc, "least": least, "most": most, "among": among})
 
 # %% ../nbs/00_runs.ipynb #d6e996a8
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +85,18 @@ class Config:
     data: str = setting("", "data", "folder of sounds to learn; empty: the synthesiser")
     kinds: str = setting("drums", "data", "what is synthesised: drums, all, or kinds with commas between them")
     clips: int = setting(4096, "data", "how many sounds are synthesised", 16)
-    sample_rate: int = setting(16000, "data", "samples per second", 4000)
-    seconds: float = setting(0.6, "data", "length of every clip", 0.05)
+    sample_rate: int = setting(16000, "data", "samples per second", 4000, 192_000)
+    seconds: float = setting(0.6, "data", "length of every clip", 0.05, 60)
     data_seed: int = setting(0, "data", "which sounds are synthesised", 0)
 
-    latent: int = setting(16, "train", "numbers in the vector of a sound", 1)
+    latent: int = setting(16, "train", "numbers in the vector of a sound", 1, 65_536)
     layout: str = setting("vector", "train", "what a sound becomes", among=("vector", "sequence"))
     size: str = setting("small", "train", "of the networks", among=("tiny", "small", "base", "large"))
     ears: str = setting("spectrogram", "train", "how the encoder begins", among=("spectrogram", "bands", "wave"))
     head: str = setting("istft", "train", "how the decoder ends", among=("istft", "rave", "melgan"))
-    noise: int = setting(48, "train", "bands of the decoder's noise; 0: none", 0)
-    hop: int = setting(256, "train", "samples from one frame to the next", 16)
-    upsampling: str = setting("lines", "train", "of the heads rave and melgan", among=("lines", "transposed"))
+    noise: int = setting(48, "train", "bands of the decoder's noise; 0: none", 0, 1024)
+    hop: int = setting(256, "train", "samples from one frame to the next", 16, 16_384)
+    upsampling: str = setting("auto", "train", "of the heads rave and melgan", among=("auto", "linear", "transposed"))
     modulation: str = setting("sigmoid", "train", "loudness in these heads", among=("none", "sigmoid", "loudness"))
     activation: str = setting("leaky", "train", "in these heads, and in ears but the first", among=("leaky", "snake"))
     batch: int = setting(8, "train", "sounds in one step", 1)
@@ -103,6 +104,7 @@ class Config:
     epochs: int = setting(0, "train", "passes over the training sounds; 0: as many as the steps make", 0)
     learning_rate: float = setting(7e-4, "train", "peak of the schedule", 0)
     beta: float = setting(0.002, "train", "weight of the KL divergence", 0)
+    energy: float = setting(0.5, "train", "how much noise is asked to be noise; 0: tones will do; 1: all of it", 0, 1)
     seed: int = setting(0, "train", "initial weights, order of the sounds, noise", 0)
 
     prior_steps: int = setting(800, "prior", "optimisation steps of the flow prior", 1)
@@ -157,6 +159,8 @@ def checked(
         raise Refused(f"setting {name!r} takes a text, not {value!r}")
     if limits["least"] is not None and not limits["least"] <= number < float("inf"):
         raise Refused(f"setting {name!r} must be at least {limits['least']}, not {value!r}")
+    if limits["most"] is not None and number > limits["most"]:
+        raise Refused(f"setting {name!r} must be at most {limits['most']}, not {value!r}")
     if limits["among"] and value not in limits["among"]:
         raise Refused(f"setting {name!r} does not know {value!r}: {nearest(value, list(limits['among']))}")
     return number
