@@ -3,7 +3,7 @@
 `python benchmarks/decode.py` builds RAVE 2 from our own parts (the same layers and sizes: 15.5 M parameters in the decoder).
 `python benchmarks/decode.py --source FOLDER` builds it from a clone of https://github.com/acids-ircam/RAVE instead, which
 needs `pip install cached_conv gin-config einops GPUtil lmdb`. Every row is timed in turns with RAVE, so that what else the machine
-does bears on both.
+does bears on both. The table goes to data/decode.json, which the chapter on the autoencoder shows.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from samplevae.layers import folded
-from samplevae.runs import Config
+from samplevae.runs import CLONE, Config, hardware, write_json
 from samplevae.vae import SampleVAE
 
 RAVE = dict(layout="sequence", ears="bands", head="rave", upsampling="transposed", noise=0, latent=128)
@@ -83,22 +83,29 @@ def turns(works, repeats):
 
 @torch.inference_mode()
 def compare(peer, threads, batch, repeats, compiled):
-    "Print a table."
+    "Print a table, and return its rows."
     torch.set_num_threads(threads)
     wrap = torch.compile if compiled else lambda call: call
     x, z = torch.randn(batch, 1, peer.length), torch.randn(batch, *peer.shape)
     print(f"\n{threads} thread(s), batch {batch}, {'compiled' if compiled else 'eager'}")
+    rows = []
     for name, changes in MODELS.items():
         ours = model(**changes)
         sound, vector = torch.randn(batch, 1, ours.length), torch.randn(batch, *ours.shape)
-        row = []
-        for calls in (
-            [(wrap(peer.decode), z), (wrap(ours.decode), vector)],
-            [(wrap(peer.encode), x), (wrap(lambda x, ours=ours: ours.encode(x).mean), sound)],
+        row = {"model": name, "threads": threads, "batch": batch, "compiled": compiled}
+        for what, calls in zip(
+            ("decodes", "encodes"),
+            (
+                [(wrap(peer.decode), z), (wrap(ours.decode), vector)],
+                [(wrap(peer.encode), x), (wrap(lambda x, ours=ours: ours.encode(x).mean), sound)],
+            ),
+            strict=True,
         ):
             theirs, mine = turns([lambda c=call, i=item: c(i) for call, item in calls], repeats)
-            row.append(f"{mine:7.2f} ms against {theirs:7.2f} ms: {theirs / mine:5.1f} times as fast")
-        print(f"  {name:18} decodes in {row[0]}   encodes in {row[1]}")
+            row |= {f"{what}, ms": mine, f"RAVE {what}, ms": theirs, f"{what}, times as fast": theirs / mine}
+            print(f"  {name:18} {what} in {mine:7.2f} ms against {theirs:7.2f} ms: {theirs / mine:5.1f} times as fast")
+        rows.append(row)
+    return rows
 
 
 def main():
@@ -110,10 +117,12 @@ def main():
     options = options.parse_args()
     peer = Peer(options.source)
     print(f"{peer.name}: {sum(p.numel() for p in peer.decoder.parameters()) / 1e6:.1f} M parameters in the decoder")
+    rows = []
     for compiled in (False, True) if options.compile else (False,):
         for threads in 1, 2:
             for batch in 1, 16:
-                compare(peer, threads, batch, options.repeats if batch == 1 else options.repeats // 4, compiled)
+                rows += compare(peer, threads, batch, options.repeats if batch == 1 else options.repeats // 4, compiled)
+    write_json(CLONE / "data/decode.json", {"peer": peer.name, "hardware": hardware(), "rows": rows})
 
 
 if __name__ == "__main__":

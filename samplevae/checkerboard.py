@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'Interpolation', 'SubPixel', 'Sinc', 'Subbands', 'Fourier', 'transposed', 'spectrum_of', 'levels_at',
-           'Stack', 'melgan', 'rave', 'frames_and_fourier', 'report', 'decoded', 'size_for', 'comb', 'report_figure',
-           'phase_shuffle']
+           'Stack', 'rising', 'frames_and_fourier', 'report', 'decoded', 'size_for', 'comb', 'report_figure',
+           'before_training', 'phase_shuffle']
 
 # %% ../nbs/05_checkerboard.ipynb #9ba6d57a
 import math
@@ -148,14 +148,12 @@ class Stack(nn.Sequential):
         super().__init__(*between, layers[-1])
 
 
-def melgan() -> nn.Module:
-    "MelGAN's upsampling (https://arxiv.org/abs/1910.06711)."
-    return Stack(*(transposed(2)(8, stride) for stride in (8, 8, 2, 2)))
-
-
-def rave() -> nn.Module:
-    "RAVE's upsampling (https://arxiv.org/abs/2111.05011)."
-    return Stack(*(transposed(2)(8, stride) for stride in (4, 4, 4, 2)), Subbands(8, 16))
+def rising(strides: tuple[int, ...], kind: str, bands: int = 0, biases: bool = True) -> nn.Module:
+    "Upsampling in steps, into bands if so asked."
+    stack = Stack(*(LAYERS[kind](8, stride) for stride in strides), *([Subbands(8, bands, "lapped")] if bands else []))
+    if not biases:
+        [nn.init.zeros_(value) for name, value in stack.named_parameters() if name.endswith("bias")]
+    return stack
 
 
 def frames_and_fourier(turning: bool) -> nn.Module:
@@ -217,6 +215,18 @@ def report_figure(model: nn.Module, count: int = 256) -> Figure:
     axis.plot(marks, np.full(len(marks), 10 * np.log10(power.min() + 1e-12)), "|", color=COLOURS[5], ms=4)
     axis.set(xlabel="kHz", ylabel="dB", title="average of decoded sounds; marks: multiples of the frame rate")
     return figure
+
+# %% ../nbs/05_checkerboard.ipynb #a7d08fbe
+def before_training(make: Callable[[], nn.Module], models: int = 60) -> dict[str, float]:
+    "The artifacts that all decoders of a kind begin with, in dB."
+    lines, teeth = [], []
+    for seed in range(models):
+        torch.manual_seed(seed)
+        waves, hop = decoded(model := make(), 4, seed), model.config.hop
+        lines.append(spectrum_of(waves, size := size_for(waves, hop)))
+        teeth.append(spectrum_of(waves, 2 * size))
+    highest = levels_at(torch.stack(lines).mean(0), size / hop).max()
+    return {"highest line": float(highest), "comb": comb(torch.stack(teeth).mean(0), size / hop / 2)}
 
 # %% ../nbs/05_checkerboard.ipynb #3e07da2d
 def phase_shuffle(x: Tensor, most: int = 2) -> Tensor:  # (B, C, T) -> (B, C, T)
