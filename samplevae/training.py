@@ -108,11 +108,11 @@ def train_step(
     terms = terms_of(model, x)
     loss = together(terms, model.config, warm_up(step, steps))
     terms = {name: term.item() for name, term in terms.items()}
-    if not loss.isfinite():
-        raise FloatingPointError(f"no number at step {step}: {terms}; try a lower learning_rate")
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    slope = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not (loss.isfinite() and slope.isfinite()):
+        raise FloatingPointError(f"no number at step {step}: {terms | {'slope': slope.item()}}; try a lower learning_rate")
     optimiser.step()
     return terms
 

@@ -110,7 +110,7 @@ class Gaussian(nn.Module):
     context = 0  # numbers that it wants beside mean and spread
 
     def forward(self, mean: Tensor, spread: Tensor, context: Tensor) -> Distribution:  # (B, N) or (B, N, columns)
-        return Independent(Normal(mean, F.softplus(spread - 1) + 1e-3), mean.ndim - 1)
+        return Independent(Normal(mean, F.softplus(spread - 1) + 1e-3, validate_args=False), mean.ndim - 1)
 
 
 class Encoder(nn.Module):
@@ -174,15 +174,16 @@ def rising(
 
 
 class NoiseBeside(nn.Module):
-    "Noise for heads that work at a higher rate than frames."
+    "Noise for heads that work at a higher rate than frames. Norm first: a level is an exponent."
 
     def __init__(self, config: Config, columns: int, width: int, every: int) -> None:
         super().__init__()
-        self.every = every  # steps in a frame
+        self.every, self.norm = every, nn.LayerNorm(width)  # steps in a frame
         self.join, self.noise = Frames(config.hop, 8 * columns), Noise(width, config.hop, 8 * columns, config.noise)
 
     def forward(self, h: Tensor, draws: int) -> Tensor:  # (B, C, steps) -> (B or draws B, 1, T)
-        noise = self.noise(F.avg_pool1d(h, self.every).transpose(1, 2), draws)  # (B or draws B, F, 2 bins)
+        frames = self.norm(F.avg_pool1d(h, self.every).transpose(1, 2))  # (B, F, C)
+        noise = self.noise(frames, draws)  # (B or draws B, F, 2 bins)
         return self.join.join(paired(noise))[:, None]
 
 
