@@ -27,7 +27,6 @@ from IPython.display import Audio, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn import functional as F
 
 # %% ../nbs/01_audio.ipynb #18863d2f
 from .runs import Refused
@@ -215,9 +214,11 @@ def find_onset(
     blocks = len(sound) // step
     if blocks < 2:
         return 0
-    sound = torch.from_numpy(np.abs(sound - np.float32(rest)))[None]
-    level = F.max_pool1d(sound, step)[0].numpy()  # the greatest of each half millisecond
-    peak = int(level.argmax())
+    high, low = int(sound.argmax()), int(sound.argmin())
+    loudest = high if sound[high] - rest >= rest - sound[low] else low
+    peak = min(loudest // step, blocks - 1)
+    before = sound[: (peak + 1) * step].reshape(-1, step) - np.float32(rest)  # what comes after the peak is no onset
+    level = np.maximum(before.max(1), -before.min(1))  # the greatest of each half millisecond
     hiss = np.convolve(level[:peak], np.full(20, 0.05), "valid").min() if peak > 40 else 0.0
     threshold = min(max(0.01 * level[peak], 4 * hiss), 0.05 * level[peak])
     return int(np.argmax(level > threshold)) * step
@@ -321,7 +322,7 @@ def clip_of(
     with opened(path) as file:
         form = file.samplerate, sample_rate, seconds, file.frames
         samples = stretch(file, 0.0, seconds + 0.05)
-        clip = fit(samples, *form) if len(samples) == file.frames or np.abs(samples).max() > 0.01 else None
+        clip = fit(samples, *form) if len(samples) == file.frames or max(samples.max(), -samples.min()) > 0.01 else None
         if clip is None or (clip.onset > 0.05 and len(samples) < file.frames):  # it begins late
             file.seek(0)
             clip = fit(stretch(file, 0.0, 60.0), *form)

@@ -337,9 +337,9 @@ def spectra(clips: np.ndarray) -> Tensor:  # (n, T) int16 -> (n, F)
     "The spectra of clips of length 1, with room for a shift of 1900 samples (clips begin with their attack)."
     room = clips.shape[1] + 1900
     size = min(odd * 2 ** math.ceil(math.log2(room / odd)) for odd in (1, 3, 5))  # other sizes take twice as long
-    waves = torch.from_numpy(clips.astype(np.float32))
-    waves /= torch.linalg.vector_norm(waves, dim=1, keepdim=True).clamp(min=1)
-    return torch.fft.rfft(waves, size)
+    waves = torch.zeros(len(clips), size)
+    waves[:, : clips.shape[1]] = torch.from_numpy(clips)
+    return torch.fft.rfft(waves.div_(torch.linalg.vector_norm(waves, dim=1, keepdim=True).clamp(min=1)))
 
 
 def correlation(x: Tensor, y: Tensor) -> Tensor:  # (n, F) each -> (n,)
@@ -426,7 +426,7 @@ class ClipsFile:
         self.file.close()
 
 # %% ../nbs/03_dataset.ipynb #411b63fc
-def chunks(n: int, size: int = 32) -> list[list[int]]:
+def chunks(n: int, size: int = 16) -> list[list[int]]:
     "The numbers below `n` in portions."
     return [list(range(begin, min(begin + size, n))) for begin in range(0, n, size)]
 

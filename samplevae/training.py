@@ -112,7 +112,9 @@ def train_step(
     loss.backward()
     slope = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     if not (loss.isfinite() and slope.isfinite()):
-        raise FloatingPointError(f"no number at step {step}: {terms | {'slope': slope.item()}}; try a lower learning_rate")
+        raise FloatingPointError(
+            f"no number at step {step}: {terms | {'slope': slope.item()}}; try a lower learning_rate"
+        )
     optimiser.step()
     return terms
 
