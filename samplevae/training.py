@@ -139,7 +139,10 @@ def train(run: Run, store: Store) -> SampleVAE:
         log.add(step, terms)
         progress.update(step + 1, **terms)
         if time.time() - saved > config.save_every and step + 1 < steps:
-            save_checkpoint(path, model, optimiser, step + 1, mark)
+            try:
+                save_checkpoint(path, model, optimiser, step + 1, mark)
+            except OSError as error:  # a full disk may have room again, and the checkpoint before is still whole
+                run.warn(f"no checkpoint at step {step + 1}: {error}; training goes on")
             saved = time.time()
     model.save(run / "vae")
     path.unlink(missing_ok=True)
