@@ -318,6 +318,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                     'samplevae.training.Log.__init__': ('training.html#log.__init__', 'samplevae/training.py'),
                                     'samplevae.training.Log.add': ('training.html#log.add', 'samplevae/training.py'),
                                     'samplevae.training.batches_from': ('training.html#batches_from', 'samplevae/training.py'),
+                                    'samplevae.training.complaints': ('training.html#complaints', 'samplevae/training.py'),
                                     'samplevae.training.curves': ('training.html#curves', 'samplevae/training.py'),
                                     'samplevae.training.held_out': ('training.html#held_out', 'samplevae/training.py'),
                                     'samplevae.training.learning_rate': ('training.html#learning_rate', 'samplevae/training.py'),

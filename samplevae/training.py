@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['batches_from', 'total_steps', 'learning_rate', 'save_checkpoint', 'load_checkpoint', 'terms_of', 'together',
-           'train_step', 'train', 'Log', 'curves', 'held_out', 'reconstruct', 'pairs_figure']
+           'train_step', 'held_out', 'reconstruct', 'complaints', 'train', 'Log', 'curves', 'pairs_figure']
 
 # %% ../nbs/11_training.ipynb #88742bb3
 import json
@@ -118,6 +118,38 @@ def train_step(
     optimiser.step()
     return terms
 
+# %% ../nbs/11_training.ipynb #409c4066
+def held_out(store: Store, least: int = 8) -> Store:
+    "Sounds that were not trained on: the test split, with the valid split if it is small; all, if there are none."
+    test = store.split("test")
+    if len(test) < least:
+        test = Store(store.path, store.table[store.table.split != "train"], store.report)
+    return test if len(test) else store
+
+
+@torch.no_grad()
+def reconstruct(model: SampleVAE, x: Tensor, size: int = 64) -> Tensor:  # (n, T) -> (n, T)
+    "Sounds through the model, by the mean of their posterior, each with noise of its own."
+    device = next(model.parameters()).device
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        parts = [model.decode(model.encode(part[:, None].to(device)).mean, 1)[:, 0].cpu() for part in x.split(size)]
+    return torch.cat(parts)
+
+# %% ../nbs/11_training.ipynb #3844387b
+@torch.no_grad()
+def complaints(model: SampleVAE, x: Tensor) -> list[str]:  # (n, T)
+    "What is wrong with a model as a whole, and what to do."
+    posterior = model.encode(x[:, None].to(next(model.parameters()).device))
+    price, loud, found = kl(posterior).mean(0), reconstruct(model, x).std() / x.std().clamp(min=1e-9), []
+    if price.max() < 0.01:
+        found.append("the vector says nothing (posterior collapse): lower beta, or train for longer")
+    if loud < 0.03:
+        found.append(
+            f"what comes back is {-20 * loud.clamp(min=1e-6).log10():.0f} dB softer: train for longer, or lower beta"
+        )
+    return found
+
 # %% ../nbs/11_training.ipynb #775c4ba8
 def train(run: Run, store: Store) -> SampleVAE:
     "Stage 1, from the beginning or from the last checkpoint. Leaves the model in the run's folder `vae`."
@@ -146,7 +178,9 @@ def train(run: Run, store: Store) -> SampleVAE:
             saved = time.time()
     model.save(run / "vae")
     path.unlink(missing_ok=True)
-    return model.eval()
+    for text in complaints(model.eval(), held_out(store).sounds(slice(0, 64))):
+        run.warn(text)
+    return model
 
 # %% ../nbs/11_training.ipynb #e0c199c1
 class Log:
@@ -177,25 +211,7 @@ def curves(run: Run) -> plt.Figure:
         axis.set(title=name, xlabel="step")
     return figure
 
-
-def held_out(store: Store, least: int = 8) -> Store:
-    "Sounds that were not trained on: the test split, with the valid split if it is small; all, if there are none."
-    test = store.split("test")
-    if len(test) < least:
-        test = Store(store.path, store.table[store.table.split != "train"], store.report)
-    return test if len(test) else store
-
 # %% ../nbs/11_training.ipynb #79a7b958
-@torch.no_grad()
-def reconstruct(model: SampleVAE, x: Tensor, size: int = 64) -> Tensor:  # (n, T) -> (n, T)
-    "Sounds through the model, by the mean of their posterior, each with noise of its own."
-    device = next(model.parameters()).device
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        parts = [model.decode(model.encode(part[:, None].to(device)).mean, 1)[:, 0].cpu() for part in x.split(size)]
-    return torch.cat(parts)
-
-
 def pairs_figure(x: Tensor, y: Tensor, rate: int) -> plt.Figure:  # (n, T) each
     "Sounds above, what came back below."
     figure, axes = plt.subplots(2, len(x), figsize=(1.2 * len(x), 2.6), squeeze=False, layout="constrained")
