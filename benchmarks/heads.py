@@ -17,7 +17,7 @@ from torch.optim import AdamW
 from tqdm import tqdm
 
 from samplevae.audio import STYLE, draw_spectrogram
-from samplevae.checkerboard import report
+from samplevae.checkerboard import artifacts, report
 from samplevae.dataset import Store, folder, prepare
 from samplevae.losses import energy_distance, spectral_distance
 from samplevae.runs import CLONE, Config, hardware, read_json, write_json
@@ -136,7 +136,9 @@ def main():
             rows[name]["energy distance"] = energy(model, held)
             rows[name]["curve"] = learned["curve"]
     silence = spectral_distance(held[:, None], 0 * held[:, None]).mean().item()
+    marks = artifacts(store.split("train").sounds(slice(0, 96)), 256)
     about = {
+        "real": {"comb, dB": marks["comb"], "highest line, dB": marks["highest line"]},
         "minutes": options.minutes,
         "silence": silence,
         "threads": 1,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'Interpolation', 'SubPixel', 'Sinc', 'Subbands', 'Fourier', 'transposed', 'spectrum_of', 'levels_at',
-           'Stack', 'rising', 'frames_and_fourier', 'report', 'decoded', 'size_for', 'comb', 'report_figure',
-           'before_training', 'phase_shuffle']
+           'Stack', 'rising', 'frames_and_fourier', 'artifacts', 'report', 'decoded', 'size_for', 'comb',
+           'report_figure', 'before_training', 'phase_shuffle']
 
 # %% ../nbs/05_checkerboard.ipynb #9ba6d57a
 import math
@@ -122,7 +122,7 @@ def spectrum_of(
     "The average power spectrum over all waves and half-overlapping windows, 1 in sum."
     pieces = waves.unfold(1, size, size // 2) * torch.hann_window(size, device=waves.device)
     power = torch.fft.rfft(pieces).abs().square().mean((0, 1))
-    return power / power.sum()
+    return power / power.sum().clamp(min=1e-20)
 
 
 def levels_at(
@@ -162,15 +162,8 @@ def frames_and_fourier(turning: bool) -> nn.Module:
     return Stack(*grow, Fourier(8, 256, turning))
 
 # %% ../nbs/05_checkerboard.ipynb #8d21df58
-def report(
-    model: nn.Module,  # a SampleVAE
-    count: int = 256,
-    seed: int = 0,
-) -> dict[str, float]:
-    "Artifacts of a decoder in numbers, all in dB."
-    waves, hop = decoded(model, count, seed), model.config.hop
-    if waves.shape[1] < 10 * hop:
-        raise Refused(f"clips of {waves.shape[1]} samples are too short to look for lines: 10 hops are needed")
+def artifacts(waves: Tensor, hop: int) -> dict[str, float]:  # (n, T)
+    "Artifacts of sounds that were made in steps of `hop` samples, all in dB."
     power = spectrum_of(waves, size := size_for(waves, hop))
     peak = waves.abs().amax(1, keepdim=True).clamp(min=1e-9)
     pieces = (waves / peak).unfold(1, hop, hop).square().mean(2).sqrt()  # (n, pieces)
@@ -184,6 +177,11 @@ def report(
     }
 
 
+def report(model: nn.Module, count: int = 256, seed: int = 0) -> dict[str, float]:
+    "The artifacts of the decoder of a SampleVAE, with vectors drawn at random."
+    return artifacts(decoded(model, count, seed), model.config.hop)
+
+
 @torch.no_grad()
 def decoded(model: nn.Module, count: int, seed: int) -> Tensor:  # (n, T)
     "Sounds of standard-normal vectors, with fresh noise: the peaks of one that all share would look like lines."
@@ -195,6 +193,8 @@ def decoded(model: nn.Module, count: int, seed: int) -> Tensor:  # (n, T)
 
 def size_for(waves: Tensor, hop: int) -> int:
     "A window with 16 bins between two lines, or what fits twice."
+    if waves.shape[1] < 12 * hop:
+        raise Refused(f"clips of {waves.shape[1]} samples are too short to look for lines: 12 hops are needed")
     return min(16, waves.shape[1] // hop // 2) * hop
 
 

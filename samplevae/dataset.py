@@ -306,10 +306,14 @@ class Store:
     @property
     def warning(self) -> str:
         "What is wrong with the sounds as a whole, if anything."
+        return f"only {self.account}" if self.report["turned_away"] > self.report["found"] / 2 else ""
+
+    @property
+    def account(self) -> str:
+        "What became of all that was found."
         found, away, why = self.report["found"], self.report["turned_away"], self.report["reasons"]
         reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(why).most_common())
-        few = f"only {found - away} of {found} sounds could be used: {reasons}"
-        return few if away > found / 2 else ""
+        return f"{found - away} of {found} sounds could be used" + f": {reasons}" * bool(reasons)
 
     @property
     def labels(self) -> list[str]:
@@ -338,7 +342,7 @@ def spectra(clips: np.ndarray) -> Tensor:  # (n, T) int16 -> (n, F)
     room = clips.shape[1] + 1900
     size = min(odd * 2 ** math.ceil(math.log2(room / odd)) for odd in (1, 3, 5))  # other sizes take twice as long
     waves = torch.zeros(len(clips), size)
-    waves[:, : clips.shape[1]] = torch.from_numpy(clips)
+    waves.numpy()[:, : clips.shape[1]] = clips
     return torch.fft.rfft(waves.div_(torch.linalg.vector_norm(waves, dim=1, keepdim=True).clamp(min=1)))
 
 
@@ -367,23 +371,30 @@ def twins(
     these: np.ndarray,  # rows
     those: np.ndarray,  # rows
     threshold: float = 0.95,
-) -> list[tuple[int, int]]:
-    "Pairs of one of `these` and one of `those` that are nearly equal."
+) -> dict[int, int]:  # one of `those` to one of `these`
+    "Those that are nearly equal to one of these; the likeliest are compared first, until one is found."
     from scipy.spatial import KDTree  # takes a second to import
 
     rough = np.sqrt(np.add.reduceat(points.astype(np.float32) ** 2, range(0, points.shape[1], 4), axis=1))
-    near = KDTree(rough[those]).query_ball_point(rough[these], np.sqrt(2 - 2 * threshold) + 0.002, workers=-1)
-    pairs = np.array([(i, those[j]) for i, row in zip(these, near, strict=True) for j in row if i != those[j]])
+    tree, found = KDTree(rough[these]), {}
 
-    def alike(part: list[int]) -> np.ndarray:  # (n, 2)
-        some = pairs[part][allowed(points[pairs[part, 0]], points[pairs[part, 1]]) > threshold]
-        if not len(some):
-            return some  # no transforms of nothing
-        first, place = np.unique(some[:, 0], return_inverse=True)
-        return some[correlation(spectra(clips[first])[place], spectra(clips[some[:, 1]])).numpy() > threshold]
+    def likely(j: int, near: list[int]) -> list[int]:
+        "Which of these it may be, the likeliest last."
+        rows = these[near][these[near] != j]
+        bound = allowed(points[rows], points[[j]])
+        return rows[bound.argsort()][np.sort(bound) > threshold].tolist()
+
+    def search(part: list[int]) -> None:
+        near = tree.query_ball_point(rough[those[part]], np.sqrt(2 - 2 * threshold) + 0.002)
+        left = {int(j): likely(j, row) for j, row in zip(those[part], near, strict=True)}
+        while left := {j: rows for j, rows in left.items() if rows and j not in found}:
+            i, j = [rows.pop() for rows in left.values()], list(left)
+            alike = correlation(spectra(clips[i]), spectra(clips[j])) > threshold
+            found.update((b, a) for a, b, yes in zip(i, j, alike, strict=True) if yes)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [(int(i), int(j)) for some in pool.map(alike, chunks(len(pairs))) for i, j in some]
+        list(pool.map(search, chunks(len(those), 64)))
+    return found
 
 # %% ../nbs/03_dataset.ipynb #84e297b7
 def without_leaks(
@@ -396,9 +407,10 @@ def without_leaks(
     rows = taken.index.difference(list(away))
     side = taken.split[rows]
     for held, others in ("test", ["train", "valid"]), ("valid", ["train"]):
-        these, those = rows[side == held].to_numpy(), rows[side.isin(others)].to_numpy()
+        left = ~rows.isin(list(away))
+        these, those = rows[left & (side == held)].to_numpy(), rows[left & side.isin(others)].to_numpy()
         if len(these) and len(those):
-            away |= {j: f"nearly equal to one in {held}" for _, j in twins(clips, points, these, those)}
+            away |= dict.fromkeys(sorted(twins(clips, points, these, those)), f"nearly equal to one in {held}")
     return taken.drop(list(away)), {int(taken.row[index]): why for index, why in away.items()}
 
 # %% ../nbs/03_dataset.ipynb #d842bcee

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
+from .runs import Refused
+
 # %% ../nbs/09_losses.ipynb #a2a06748
 def magnitudes(
     sounds: Tensor,  # (B, T)
@@ -53,6 +55,8 @@ def energy_distance(
     windows: tuple[int, ...] = WINDOWS,
 ) -> tuple[Tensor, Tensor]:  # (B,) each
     "How far a draw is from the truth, and how far from another draw, which is held still."
+    if len(y) not in (len(x), 2 * len(x)):
+        raise Refused(f"{len(y)} draws for {len(x)} sounds: one or two for each are needed")
     first, second, far, spread = y[: len(x), 0], y[len(x) :, 0].detach(), 0.0, 0.0
     for size in windows:
         a, b = magnitudes(x[:, 0], size), magnitudes(first, size)

@@ -84,10 +84,10 @@ class Config:
 
     data: str = setting("", "data", "folder of sounds to learn; empty: the synthesiser")
     kinds: str = setting("drums", "data", "what is synthesised: drums, all, or kinds with commas between them")
-    clips: int = setting(4096, "data", "how many sounds are synthesised", 16)
+    clips: int = setting(4096, "data", "how many sounds are synthesised", 16, 10_000_000)
     sample_rate: int = setting(16000, "data", "samples per second", 4000, 192_000)
     seconds: float = setting(0.6, "data", "length of every clip", 0.05, 60)
-    data_seed: int = setting(0, "data", "which sounds are synthesised", 0)
+    data_seed: int = setting(0, "data", "which sounds are synthesised", 0, 2**31 - 1)
 
     latent: int = setting(16, "train", "numbers in the vector of a sound", 1, 65_536)
     layout: str = setting("vector", "train", "what a sound becomes", among=("vector", "sequence"))
@@ -105,7 +105,7 @@ class Config:
     learning_rate: float = setting(7e-4, "train", "peak of the schedule", 0)
     beta: float = setting(0.002, "train", "weight of the KL divergence", 0)
     energy: float = setting(0.5, "train", "how much noise is asked to be noise; 0: tones will do; 1: all of it", 0, 1)
-    seed: int = setting(0, "train", "initial weights, order of the sounds, noise", 0)
+    seed: int = setting(0, "train", "initial weights, order of the sounds, noise", 0, 2**31 - 1)
 
     prior_steps: int = setting(800, "prior", "optimisation steps of the flow prior", 1)
     transforms: int = setting(3, "prior", "transformations in the flow prior", 1)

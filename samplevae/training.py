@@ -155,7 +155,7 @@ def train(run: Run, store: Store) -> SampleVAE:
     "Stage 1, from the beginning or from the last checkpoint. Leaves the model in the run's folder `vae`."
     config, device, sounds = run.config, pick_device(run.config.device), store.split("train")
     if len(sounds) < 8:
-        raise Refused(f"{len(sounds)} sounds to train on are too few: at least 8 are needed")
+        raise Refused(f"{len(sounds)} sounds to train on are too few, 8 are needed; {store.account}")
     torch.manual_seed(config.seed)
     model = SampleVAE(config).to(device)
     optimiser = AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.01)

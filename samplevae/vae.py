@@ -8,7 +8,6 @@ __all__ = ['SIZES', 'EARS', 'HEADS', 'FORMAT', 'Size', 'Spectrogram', 'steps_of'
            'write_tensors', 'save', 'load', 'fill']
 
 # %% ../nbs/08_vae.ipynb #f3c11130
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -41,7 +40,7 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(frames=16, depth=(1, 1, 1), rave=2, melgan=32),
+    "tiny": Size(frames=16, depth=(1, 1, 1), rave=4, melgan=64),
     "small": Size(frames=128, depth=(2, 1, 0), rave=16, melgan=128),
     "base": Size(frames=192, depth=(2, 1, 0), rave=96, melgan=512),
     "large": Size(frames=512, depth=(6, 4, 3), rave=128, melgan=768),
@@ -129,7 +128,7 @@ class Encoder(nn.Module):
 # %% ../nbs/08_vae.ipynb #1b154fd0
 def many(x: Tensor, draws: int) -> Tensor:  # (B, ...) -> (B or draws B, ...)
     "The same, for each draw."
-    return x.expand(draws, *x.shape).flatten(0, 1) if draws > 1 else x
+    return torch.cat([x] * draws) if draws > 1 else x
 
 
 class Istft(nn.Module):
@@ -304,7 +303,7 @@ def hears(model: SampleVAE) -> float:
     return (x.grad[0, 0].abs() > 0).sum().item() / model.config.sample_rate
 
 # %% ../nbs/08_vae.ipynb #1b5fd328
-FORMAT = 1  # of the files; one higher whenever an older program could not read them rightly
+FORMAT = 2  # of the files; one higher whenever an older program could not read them rightly
 
 
 def weights_of(model: SampleVAE) -> dict[str, Tensor]:
@@ -313,7 +312,9 @@ def weights_of(model: SampleVAE) -> dict[str, Tensor]:
     for name, module in model.named_modules():
         if is_parametrized(module, "weight"):
             found[f"{name}.weight"] = module.weight.detach()
-    return found
+    if broken := [name for name, tensor in found.items() if not tensor.isfinite().all()]:
+        raise Refused(f"the model holds NaN or infinite weights, first {broken[0]}: it is not saved")
+    return {name: tensor.float() for name, tensor in found.items()}
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
@@ -326,11 +327,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] 
 
 
 def save(model: SampleVAE, folder: Path, **about: Any) -> None:
-    "Write weights, folded, and settings. Each file knows the other, so that halves of two models are never taken for one."
+    "Write weights, folded, and settings. The weights know their settings, so that others are never taken for theirs."
     about = about | {"format": FORMAT, "settings": asdict(model.config)}
-    mark = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    write_tensors(folder / "model.safetensors", weights_of(model), {"mark": mark})
-    write_json(folder / "model.json", about | {"mark": mark})
+    write_tensors(folder / "model.safetensors", weights_of(model), {"about": json.dumps(about, sort_keys=True)})
+    write_json(folder / "model.json", about)
 
 
 def load(kind: type[SampleVAE], folder: Path) -> SampleVAE:
@@ -350,15 +350,15 @@ def load(kind: type[SampleVAE], folder: Path) -> SampleVAE:
         model = folded(kind(Config.preset("cpu", **about["settings"])).eval())
     except (KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise Refused(f"{folder / 'model.json'} is damaged: {' '.join(str(error).split())}") from error
-    fill(model, weights, about.get("mark"))
+    fill(model, weights, json.dumps(about, sort_keys=True))
     return model
 
 
-def fill(model: SampleVAE, weights: Path, mark: str | None) -> None:
+def fill(model: SampleVAE, weights: Path, about: str) -> None:
     "Put the weights of a file into a model, if they belong to it."
     try:
         with safe_open(weights, "pt") as file:
-            theirs = (file.metadata() or {}).get("mark")
+            theirs = (file.metadata() or {}).get("about")
         found = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise Refused(f"{weights} is damaged: {str(error).splitlines()[0]}") from error
@@ -367,6 +367,6 @@ def fill(model: SampleVAE, weights: Path, mark: str | None) -> None:
     )
     if odd := sorted(name for name in forms.keys() | wanted.keys() if forms.get(name) != wanted.get(name)):
         raise Refused(f"{weights} is of another model: {len(odd)} tensors do not fit, first {odd[0]}")
-    if theirs != mark:
-        raise Refused(f"{weights} and model.json were not written together: save the model again, or train again")
+    if theirs != about:
+        raise Refused(f"{weights} and model.json do not belong together: one was changed, or is of another model")
     model.load_state_dict(found)

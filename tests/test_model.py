@@ -149,8 +149,8 @@ def test_truncated_files_are_refused_in_one_line(part, tmp_path):
     [
         ('{"format": 99, "settings": {}}', "written by a newer samplevae"),
         ('{"settings": {"width": 3}}', "written by an older samplevae"),
-        ('{"format": 1, "settings": {"heads": "istft"}}', "model.json is damaged: unknown setting 'heads'"),
-        ('{"format": 1}', "model.json is damaged"),
+        ('{"format": 2, "settings": {"heads": "istft"}}', "model.json is damaged: unknown setting 'heads'"),
+        ('{"format": 2}', "model.json is damaged"),
         ('{"format": "one", "settings": {}}', "written by an older samplevae"),
         ("[]", "damaged"),
         ("{", "damaged"),
@@ -171,8 +171,35 @@ def test_a_save_that_was_interrupted_is_not_taken_for_a_model(tmp_path, monkeypa
     assert SampleVAE.load(tmp_path).config == model_of().config
     monkeypatch.setattr(vae, "write_json", lambda *_: None)  # killed between the two files
     model_of(sample_rate=8000, seconds=0.5).save(tmp_path)
-    with pytest.raises(Refused, match="were not written together"):
+    with pytest.raises(Refused, match="do not belong together"):
         SampleVAE.load(tmp_path)
+
+
+def test_settings_that_were_changed_by_hand_are_refused(tmp_path):
+    model_of().save(tmp_path)
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace('"leaky"', '"snake"'))
+    with pytest.raises(Refused, match="do not belong together"):
+        SampleVAE.load(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    model = model_of()
+    model.save(tmp_path)
+    with torch.no_grad():
+        model.encoder.read[1].bias[3] = float("nan")
+    with pytest.raises(Refused, match="encoder.read.1.bias: it is not saved"):
+        model.save(tmp_path)
+    assert SampleVAE.load(tmp_path).shape == model.shape
+
+
+@pytest.mark.parametrize("head", ["istft", "rave", "melgan"])
+def test_each_draw_has_noise_of_its_own(head):
+    model = model_of(head=head).eval()
+    for count in 1, 3:
+        with torch.no_grad():
+            sounds = model.decode(torch.randn(count, *model.shape), 2).unflatten(0, (2, count))
+        assert (sounds[0] - sounds[1]).abs().amax(-1).min() > 1e-4
 
 
 def test_sounds_and_vectors_of_other_shapes_are_refused():
