@@ -85,6 +85,7 @@ def turns(works, repeats):
 def compare(peer, threads, batch, repeats, compiled):
     "Print a table, and return its rows."
     torch.set_num_threads(threads)
+    torch.compiler.reset()  # it compiles a call only so many times
     wrap = torch.compile if compiled else lambda call: call
     x, z = torch.randn(batch, 1, peer.length), torch.randn(batch, *peer.shape)
     print(f"\n{threads} thread(s), batch {batch}, {'compiled' if compiled else 'eager'}")

@@ -94,7 +94,7 @@ def picture(models, held, rate):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
         for axis, sound in zip(line, sounds, strict=True):
             draw_spectrogram(axis, sound, rate, labels=False)
-    figure.savefig(CLONE / "nbs/images/heads.png", dpi=80)
+    figure.savefig(CLONE / "nbs/images/heads.png", dpi=64)
 
 
 def main():

@@ -18,6 +18,7 @@ from samplevae.runs import STAGES, Refused, Run
         (["--set", "latnt=3"], "did you mean 'latent'"),
         (["--set", "latent=three"], "takes a whole number"),
         (["--set", "latent=0"], "must be at least 1"),
+        (["--set", "seed=99999999999"], "must be at most"),
         (["--set", "latent"], "NAME=VALUE"),
         (["--preset", "smokey"], "did you mean 'smoke'"),
         (["--data", "nowhere"], "there is no folder"),
