@@ -12,7 +12,6 @@ __all__ = ['Source', 'synthesis', 'audio_files', 'label_table', 'folder', 'print
 # %% ../nbs/03_dataset.ipynb #ca886813
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -339,9 +338,9 @@ class Store:
 # %% ../nbs/03_dataset.ipynb #43711710
 def spectra(clips: np.ndarray) -> Tensor:  # (n, T) int16 -> (n, F)
     "The spectra of clips of length 1, with room for a shift of 1900 samples (clips begin with their attack)."
-    room = clips.shape[1] + 1900
-    size = min(odd * 2 ** math.ceil(math.log2(room / odd)) for odd in (1, 3, 5))  # other sizes take twice as long
-    waves = torch.zeros(len(clips), size)
+    from scipy.fft import next_fast_len
+
+    waves = torch.zeros(len(clips), 2 * next_fast_len((clips.shape[1] + 1900) // 2, real=True))
     waves.numpy()[:, : clips.shape[1]] = clips
     return torch.fft.rfft(waves.div_(torch.linalg.vector_norm(waves, dim=1, keepdim=True).clamp(min=1)))
 
