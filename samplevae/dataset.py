@@ -286,6 +286,7 @@ class Store:
         self.path, self.table, self.report = path, table, report
         self.clips = np.load(path / "clips.npy", mmap_mode="r")  # (n, T) int16
         self.rate, self.seconds = report["sample_rate"], report["seconds"]
+        self.moved: Tensor | None = None  # onto a GPU
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -325,7 +326,15 @@ class Store:
 
     def packed(self, rows: Any = slice(None), device: torch.device | str = "cpu") -> Tensor:  # (n, T) int16
         "Some or all of the sounds as they are stored, to be moved onto a GPU at once."
+        if self.moved is not None:
+            return self.moved[torch.as_tensor(np.arange(len(self))[rows], device=self.moved.device)]
         return torch.from_numpy(self.clips[self.table.index[rows]]).to(device)
+
+    def on(self, device: torch.device) -> Self:
+        "The same sounds, moved onto a GPU once and for all if they take less than half of what is free there."
+        if device.type == "cuda" and len(self) * self.clips.shape[1] * 2 < torch.cuda.mem_get_info(device)[0] / 2:
+            self.moved = self.packed(device=device)
+        return self
 
     def batches(
         self, size: int, seed: int = 0, device: torch.device | str = "cpu", skip: int = 0

@@ -105,6 +105,28 @@ class Config:
     learning_rate: float = setting(7e-4, "train", "peak of the schedule", 0)
     beta: float = setting(0.002, "train", "weight of the KL divergence", 0)
     energy: float = setting(0.5, "train", "how much noise is asked to be noise; 0: tones will do; 1: all of it", 0, 1)
+    bins: str = setting("flat", "train", "which frequencies the distance weighs alike", among=("flat", "mel"))
+    padding: float = setting(0.1, "train", "weight of what comes after the end of a sound", 0, 1)
+    free_bits: float = setting(0.0, "train", "nats that every number of the vector may cost for nothing", 0)
+    capacity: float = setting(0.0, "train", "nats that a vector should cost in the end; 0: as few as it can", 0)
+    correlation: float = setting(0.0, "train", "extra price of numbers that know of each other", 0)
+    attributes: str = setting("", "train", "what the first numbers follow: brightness, length, noisiness, with commas")
+    augment: str = setting("", "train", "how sounds are varied: gain, polarity, pitch, tilt, mix, with commas")
+    rise: int = setting(100, "train", "steps until the learning rate is at its peak, a tenth of all at most", 1)
+    weight_decay: float = setting(0.01, "train", "pull of the weights towards zero", 0)
+    clip: float = setting(1.0, "train", "longest slope of a step", 1e-6)
+    average: float = setting(0.99, "train", "how much of its past the averaged model keeps at each step", 0, 0.99999)
+
+    adversarial_steps: int = setting(0, "train", "steps of the second phase, with judges", 0)
+    adversarial_rate: float = setting(2e-4, "train", "peak of its schedule", 0)
+    judges: str = setting("frames", "train", "who judges: frames, spectrum, scale, period, with commas")
+    judge_size: int = setting(32, "train", "channels of their first layer", 1, 4096)
+    shuffle: int = setting(0, "train", "largest shift of phase in their layers, in samples", 0, 64)
+    verdict: str = setting("hinge", "train", "how they are asked", among=("hinge", "squares", "relative"))
+    judged: float = setting(0.5, "train", "share of the judges in what the decoder learns from", 0, 1)
+    frozen: str = setting("yes", "train", "whether the encoder stays as it is meanwhile", among=("yes", "no"))
+    precision: str = setting("auto", "train", "of the networks; auto: bf16 on a GPU", among=("auto", "32", "bf16"))
+    compile: str = setting("auto", "train", "of the networks; auto: on a GPU", among=("auto", "yes", "no"))
     seed: int = setting(0, "train", "initial weights, order of the sounds, noise", 0, 2**31 - 1)
 
     prior_steps: int = setting(800, "prior", "optimisation steps of the flow prior", 1)
@@ -113,6 +135,8 @@ class Config:
     samples: int = setting(256, "evaluate", "sounds to generate from each prior", 8)
 
     device: str = setting("auto", "none", "auto, cpu, cuda or cuda:1; auto takes a GPU if there is one")
+    devices: int = setting(1, "none", "processes, or GPUs, that share the work of training in one machine", 1, 1024)
+    nodes: int = setting(1, "none", "machines that share it", 1, 4096)
     save_every: float = setting(20.0, "none", "seconds between checkpoints", 0)
 
     def __post_init__(self) -> None:
