@@ -151,9 +151,10 @@ def fresh(
     rows: int,  # sounds of this process
     *shape: int,
     device: torch.device | str = "cpu",
+    shared: bool = True,  # the batch, by all processes
 ) -> Tensor:  # (draws, rows, *shape)
     "Normal numbers: those that one process would draw for these rows, had it the whole batch."
-    shared = distributed.is_available() and distributed.is_initialized()
+    shared = shared and distributed.is_available() and distributed.is_initialized()
     rank, of = (distributed.get_rank(), distributed.get_world_size()) if shared else (0, 1)
     return torch.randn(draws, of * rows, *shape, device=device)[:, rank * rows : (rank + 1) * rows]
 
@@ -197,5 +198,5 @@ class Noise(nn.Module):
         self, h: Tensor, draws: int = 0
     ) -> Tensor:  # (B, F, C) -> (B or draws B, F, 2 bins), real and imaginary
         levels = self.levels(h)
-        noise = fresh(draws, *levels.shape, device=h.device) if draws else self.fixed
+        noise = fresh(draws, *levels.shape, device=h.device, shared=self.training) if draws else self.fixed
         return (levels * noise).view(-1, *self.fixed.shape)

@@ -6,17 +6,16 @@
 __all__ = ['VARIATIONS', 'order_of', 'batch_of', 'named', 'varied', 'total_steps', 'schedule', 'fabric_of', 'own', 'compiled',
            'terms_of', 'asked', 'apart_by', 'Representation', 'Adversarial', 'follow', 'flat', 'nested',
            'save_checkpoint', 'checkpoint_step', 'load_checkpoint', 'held_out', 'reconstruct', 'nearness', 'Watch',
-           'Log', 'whole', 'Live', 'curves', 'pairs_figure', 'complaints', 'Stopped', 'listening', 'Training', 'train',
-           'vectors', 'fidelity', 'learned', 'vector_figure', 'extremes']
+           'Log', 'whole', 'Live', 'curves', 'pairs_figure', 'complaints', 'Training', 'train', 'vectors', 'fidelity',
+           'learned', 'vector_figure', 'extremes']
 
-# %% ../nbs/11_training.ipynb #ad551fa4
+# %% ../nbs/11_training.ipynb #4aefeb35
 import json
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from functools import lru_cache
 from io import BytesIO
@@ -36,7 +35,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-# %% ../nbs/11_training.ipynb #d0aabd2f
+# %% ../nbs/11_training.ipynb #0b30e82f
 from .audio import COLOURS, draw_spectrogram
 from .checkerboard import report
 from .dataset import Store, augment, store_of
@@ -52,7 +51,7 @@ from samplevae.losses import (
     total_correlation,
     warm_up,
 )
-from .runs import Config, Progress, Refused, Run, atomic, fingerprint, nearest, pick_device
+from .runs import Config, Progress, Refused, Run, Stopped, atomic, fingerprint, nearest, on_signal, pick_device
 from .vae import SampleVAE, write_tensors
 
 if TYPE_CHECKING:  # importing it takes five seconds, and only training needs it
@@ -158,13 +157,13 @@ def apart_by(terms: dict[str, Tensor], config: Config) -> Tensor:
     "How far sounds are from what comes back."
     return terms["distance"] - config.energy * terms["spread"]
 
-# %% ../nbs/11_training.ipynb #844cb653
+# %% ../nbs/11_training.ipynb #73f57fd4
 class Representation:
     "The first phase: all of the model learns to say sounds, and to get them back."
 
     def __init__(self, model: SampleVAE, steps: int, fabric: "Fabric") -> None:
         self.config, self.steps, self.fabric, self.peak = model.config, steps, fabric, model.config.learning_rate
-        optimiser = AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=self.config.weight_decay)
+        optimiser = AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True)
         self.model, self.optimiser = fabric.setup(compiled(model), optimiser)
         self.optimisers, self.parts, self.state = [self.optimiser], {}, {}
 
@@ -191,14 +190,14 @@ class Representation:
             optimiser.step()
         return slope
 
-# %% ../nbs/11_training.ipynb #09321c47
+# %% ../nbs/11_training.ipynb #789c344c
 class Adversarial(Representation):
     "The second phase: the decoder learns to convince judges, who learn as well."
 
     def __init__(self, model: SampleVAE, steps: int, fabric: "Fabric") -> None:
         self.config, self.steps, self.fabric, self.peak = model.config, steps, fabric, model.config.adversarial_rate
         model.encoder.requires_grad_(self.config.frozen == "no")
-        form = dict(betas=(0.5, 0.9), weight_decay=self.config.weight_decay)
+        form = dict(betas=(0.5, 0.9), weight_decay=self.config.weight_decay, fused=True)
         learning = [weight for weight in model.parameters() if weight.requires_grad]
         self.model, self.optimiser = fabric.setup(compiled(model), AdamW(learning, **form))
         judges = judges_of(self.config)
@@ -480,26 +479,7 @@ def complaints(model: SampleVAE, x: Tensor) -> list[str]:  # (n, T)
         )
     return found
 
-# %% ../nbs/11_training.ipynb #1b8c23bb
-class Stopped(RuntimeError):
-    "Training was asked to stop; everything is saved."
-
-
-@contextmanager
-def listening() -> Iterator[Callable[[], bool]]:
-    "Whether somebody has sent SIGTERM."
-    said: list[int] = []
-    try:
-        before = signal.signal(signal.SIGTERM, lambda number, frame: said.append(number))
-    except ValueError:  # only the main thread may listen
-        before = None
-    try:
-        yield lambda: bool(said)
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-
-# %% ../nbs/11_training.ipynb #4dc4e737
+# %% ../nbs/11_training.ipynb #b034b58f
 class Training:
     "A training on its way: what it changes, where it is, and how it is kept."
 
@@ -525,13 +505,13 @@ class Training:
         phase = kind(self.model, end - begin, self.fabric)
         if self.done > begin:
             load_checkpoint(self.path, self.networks, phase)
-        with listening() as stopped:
+        with on_signal(lambda: None, signal.SIGTERM) as came:
             for step in range(max(begin, self.done), end):
                 torch.manual_seed(hash((self.config.seed, step)) % 2**32)
                 x = own(batch_of(self.sounds, self.config, step, self.fabric.device), self.fabric)
                 terms = phase.step(x, step - begin)
                 follow(self.average, self.model, self.config.average, step)
-                stop = self.watch.add(step, terms, stopped())
+                stop = self.watch.add(step, terms, bool(came))
                 self.rest(phase, step + 1, stop, step + 1 == end)
         self.done = end
 
@@ -550,6 +530,7 @@ class Training:
             self.watch.keep(save, f"checkpoint at step {step}")
             self.saved = time.time()
         if stop:
+            self.fabric.barrier()  # nobody ends before all is saved
             raise Stopped(f"asked to stop, saved at step {step} of {self.total}; the same command goes on from there")
 
 
