@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import time
+from itertools import count
 
 import matplotlib.pyplot as plt
 import torch
@@ -19,9 +20,9 @@ from tqdm import tqdm
 from samplevae.audio import STYLE, draw_spectrogram
 from samplevae.checkerboard import artifacts, report
 from samplevae.dataset import Store, folder, prepare
-from samplevae.losses import energy_distance, spectral_distance
+from samplevae.losses import energy_distance, spectral_distance, warm_up
 from samplevae.runs import CLONE, Config, hardware, read_json, write_json
-from samplevae.training import batches_from, held_out, reconstruct, terms_of, together
+from samplevae.training import apart_by, asked, batch_of, held_out, reconstruct, terms_of
 from samplevae.vae import SampleVAE, measured
 
 HEADS = {
@@ -54,15 +55,15 @@ def learn(model, sounds, held, seconds, name):
     config, spent, curve = model.config, 0.0, []
     optimiser = AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
     bar = tqdm(total=round(seconds), desc=name, unit="s")
-    for step, x in enumerate(batches_from(sounds, config, 0, torch.device("cpu"))):
-        begin = time.process_time()  # other work on the machine does not count
+    for step in count():
+        x, begin = batch_of(sounds, config, step), time.process_time()  # other work on the machine does not count
         for group in optimiser.param_groups:
             group["lr"] = (
                 config.learning_rate * min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * spent / seconds))
             )
-        terms = terms_of(model, x)
+        terms, _ = terms_of(model, x, config)
         optimiser.zero_grad(set_to_none=True)
-        together(terms, config, min(1, spent / seconds / 0.3)).backward()
+        (apart_by(terms, config) + asked(terms, config, warm_up(spent, seconds))).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         spent += time.process_time() - begin

@@ -155,6 +155,8 @@ class Config:
         if (self.ears, self.head) != ("spectrogram", "istft") and (self.hop & (self.hop - 1) or self.hop > 4096):
             at_most = f"must be a power of two for {self.ears} and {self.head}, at most 4096"
             raise Refused(f"setting 'hop' {at_most}, not {self.hop}")
+        if self.batch % (self.devices * self.nodes):
+            raise Refused(f"a batch of {self.batch} cannot be shared by {self.devices * self.nodes} processes")
 
     @classmethod
     def preset(cls, name: str = "cpu", **changes: Any) -> Self:

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['VARIATIONS', 'order_of', 'batch_of', 'named', 'varied', 'total_steps', 'schedule', 'fabric_of', 'own', 'compiled',
            'terms_of', 'asked', 'apart_by', 'Representation', 'Adversarial', 'follow', 'flat', 'nested',
-           'save_checkpoint', 'checkpoint_step', 'load_checkpoint', 'held_out', 'reconstruct', 'nearness', 'Watch',
-           'Log', 'whole', 'Live', 'curves', 'pairs_figure', 'complaints', 'Training', 'train', 'vectors', 'fidelity',
-           'learned', 'vector_figure', 'extremes']
+           'save_checkpoint', 'checkpoint_step', 'load_networks', 'load_phase', 'held_out', 'reconstruct', 'nearness',
+           'Watch', 'Log', 'whole', 'Live', 'curves', 'pairs_figure', 'complaints', 'Training', 'train', 'vectors',
+           'fidelity', 'learned', 'vector_figure', 'extremes']
 
 # %% ../nbs/11_training.ipynb #4aefeb35
 import json
@@ -99,14 +99,12 @@ def schedule(step: int, steps: int, rise: int) -> float:
     "A short rise, then half a period of a cosine."
     return min(1.0, (step + 1) / min(rise, 1 + steps // 10)) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
-# %% ../nbs/11_training.ipynb #9926419c
+# %% ../nbs/11_training.ipynb #07f4b7c6
 def fabric_of(config: Config) -> "Fabric":
     "Where and how the networks compute."
     from lightning_fabric import Fabric
 
     device, processes = pick_device(config.device), config.devices * config.nodes
-    if config.batch % processes:
-        raise Refused(f"a batch of {config.batch} cannot be shared by {processes} processes: set batch to a multiple")
     if processes > 1 and hasattr(get_ipython(), "kernel"):
         raise Refused("several devices train from a terminal: samplevae train; afterwards samplevae run goes on")
     half = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
@@ -241,7 +239,7 @@ def follow(average: nn.Module, model: nn.Module, keep: float, step: int) -> None
     keep = min(keep, (1 + step) / (10 + step))
     torch._foreach_lerp_([*average.parameters()], [*model.parameters()], 1 - keep)
 
-# %% ../nbs/11_training.ipynb #c869ade3
+# %% ../nbs/11_training.ipynb #7e47b71f
 def flat(tree: dict[Any, Any], before: str = "") -> dict[str, Tensor]:
     "Nested tensors by path."
     rows: dict[str, Tensor] = {}
@@ -280,15 +278,20 @@ def checkpoint_step(path: Path, mark: str) -> int:
     return int(about["step"]) if about["mark"] == mark else 0
 
 
-def load_checkpoint(path: Path, networks: dict[str, nn.Module], phase: Representation) -> None:
-    "Take everything from a checkpoint."
+def load_networks(path: Path, networks: dict[str, nn.Module]) -> None:
+    "Take weights from a checkpoint."
     tree = nested(load_file(path))
-    for name, network in (networks | phase.parts).items():
+    for name, network in networks.items():
         network.load_state_dict(tree[name])
+
+
+def load_phase(path: Path, phase: Representation) -> None:
+    "Take the rest from a checkpoint that was saved within this phase."
+    load_networks(path, phase.parts)
+    tree = nested(load_file(path))
     for number, optimiser in enumerate(phase.optimisers):
-        optimiser.load_state_dict(
-            {"state": tree["optimisers"][number], "param_groups": optimiser.state_dict()["param_groups"]}
-        )
+        kept = {"state": tree["optimisers"][number], "param_groups": optimiser.state_dict()["param_groups"]}
+        optimiser.load_state_dict(kept)
     phase.state = tree.get("state", {})
 
 # %% ../nbs/11_training.ipynb #88197192
@@ -479,7 +482,7 @@ def complaints(model: SampleVAE, x: Tensor) -> list[str]:  # (n, T)
         )
     return found
 
-# %% ../nbs/11_training.ipynb #b034b58f
+# %% ../nbs/11_training.ipynb #bc487a70
 class Training:
     "A training on its way: what it changes, where it is, and how it is kept."
 
@@ -494,6 +497,8 @@ class Training:
         self.path, self.mark = run / "checkpoint.safetensors", fingerprint(run.config, "train", run.files)
         self.done, self.first = checkpoint_step(self.path, self.mark), total_steps(run.config, len(sounds))
         self.total = self.first + run.config.adversarial_steps
+        if self.done:
+            load_networks(self.path, self.networks)
         self.watch = Watch(run, store, self.done, self.total, fabric)
         self.sounds, self.saved = sounds.on(fabric.device), time.time()
 
@@ -504,7 +509,7 @@ class Training:
         torch.manual_seed(self.config.seed + begin)
         phase = kind(self.model, end - begin, self.fabric)
         if self.done > begin:
-            load_checkpoint(self.path, self.networks, phase)
+            load_phase(self.path, phase)
         with on_signal(lambda: None, signal.SIGTERM) as came:
             for step in range(max(begin, self.done), end):
                 torch.manual_seed(hash((self.config.seed, step)) % 2**32)

@@ -1,28 +1,43 @@
-"What training does when something goes wrong that is no kill."
+"What training promises: many processes or one, killed or not, full disks, numbers that are none."
 
 import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from copy import deepcopy
 
 import pytest
 import torch
+from conftest import samplevae
 
 from samplevae import training
 from samplevae.dataset import store_of
-from samplevae.runs import Config, Run
+from samplevae.discriminators import BENCHES, VERDICTS, Judges, judged
+from samplevae.runs import Config, Refused, Run, Stopped
+
+TWO_PHASES = {"adversarial_steps": 4, "judge_size": 4}
 
 
 def smoke(folder, **changes):
     "A run of six steps, and its sounds."
-    run = Run.create(folder, Config.preset("smoke", save_every=0, **changes))
+    run = Run.create(folder, Config.preset("smoke", **{"save_every": 0} | changes))
     return run, store_of(run)
+
+
+def rows_of(out):
+    "The log of a training."
+    return [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
 
 
 def test_a_full_disk_does_not_stop_training(tmp_path, monkeypatch):
     saved, save = [], training.save_checkpoint
 
-    def full_at_three(path, model, optimiser, step, mark):
+    def full_at_three(path, networks, phase, step, mark):
         if step == 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        save(path, model, optimiser, step, mark)
+        save(path, networks, phase, step, mark)
         saved.append(step)
 
     monkeypatch.setattr(training, "save_checkpoint", full_at_three)
@@ -40,20 +55,181 @@ def test_what_is_no_number_stops_training_and_the_checkpoint_before_stays(tmp_pa
 
     terms_of, steps = training.terms_of, []
 
-    def spoiled(model, x):
-        terms = terms_of(model, x)
+    def spoiled(model, x, config):
+        terms, y = terms_of(model, x, config)
         steps.append(len(steps))
         if steps[-1] == 3:
             terms["distance"] = (
                 terms["distance"] * float("nan") if where == "loss" else Spoiled.apply(terms["distance"])
             )
-        return terms
+        return terms, y
 
     monkeypatch.setattr(training, "terms_of", spoiled)
     run, store = smoke(tmp_path / "run")
-    with pytest.raises(FloatingPointError, match="no number at step 3: .*'slope': nan.*learning_rate"):
+    named = "distance" if where == "loss" else "slope"
+    with pytest.raises(FloatingPointError, match=rf"no number at step 3: .*{named}.*learning_rate"):
         training.train(run, store)
+    assert training.checkpoint_step(run / "checkpoint.safetensors", training.fingerprint(run.config, "train")) == 3
     monkeypatch.setattr(training, "terms_of", terms_of)
     training.train(run, store)
-    log = (run / "train.jsonl").read_text()
-    assert len(log.splitlines()) == 6 and "NaN" not in log
+    assert [row["step"] for row in rows_of(run.path) if "distance" in row] == [*range(6)]
+    assert "NaN" not in (run / "train.jsonl").read_text()
+
+
+def test_two_processes_learn_what_one_learns(tmp_path):
+    same = ["--preset", "smoke", "--accelerator", "cpu", "--set", "adversarial_steps=4", "--set", "judge_size=4"]
+    for processes in "1", "2":
+        command = [sys.executable, "-m", "samplevae.cli", "train", *same, "--devices", processes]
+        done = subprocess.run([*command, "--out", tmp_path / processes], capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stderr
+    one, two = (rows_of(tmp_path / processes) for processes in "12")
+    assert len(one) == len(two) and {"held out"} in [set(row) - {"step"} for row in one]
+    for mine, theirs in zip(one, two, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-3)
+    assert one[0]["distance"] == pytest.approx(two[0]["distance"], rel=1e-6)
+
+
+def test_two_nodes_share_the_work_by_torchrun(tmp_path):
+    train = ["-m", "samplevae.cli", "train", "--preset", "smoke", "--accelerator", "cpu", "--nodes", "2"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--master-port", "29533"]
+    nodes = [
+        subprocess.Popen([*torchrun, "--node-rank", rank, *train, "--out", tmp_path / "run"], stderr=subprocess.PIPE)
+        for rank in "01"
+    ]
+    said = [node.communicate(timeout=900)[1].decode() for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    assert Run.open(tmp_path / "run").finished("train")
+    assert [row["step"] for row in rows_of(tmp_path / "run") if "distance" in row] == [*range(6)]
+
+
+def test_what_cannot_be_shared_is_refused_before_anything_is_written(tmp_path):
+    done = samplevae("train", "--preset", "smoke", "--devices", "3", "--accelerator", "cpu", "--out", tmp_path / "run")
+    assert done.returncode == 2 and "a batch of 8 cannot be shared by 3 processes" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_a_polite_stop_saves_first_and_the_end_is_the_same(tmp_path, monkeypatch):
+    whole, store = smoke(tmp_path / "whole", **TWO_PHASES, save_every=1000)
+    broken, _ = smoke(tmp_path / "broken", **TWO_PHASES, save_every=1000)
+    undisturbed, batch_of = training.train(whole, store), training.batch_of
+
+    def told_at(number):
+        def sounds(*arguments):
+            if arguments[2] == number:
+                signal.raise_signal(signal.SIGTERM)
+            return batch_of(*arguments)
+
+        return sounds
+
+    for number in 2, 5, 8:  # in the first phase, at its last step, in the second
+        monkeypatch.setattr(training, "batch_of", told_at(number))
+        with pytest.raises(Stopped, match=f"saved at step {number + 1} of 10"):
+            training.train(broken, store)
+    monkeypatch.setattr(training, "batch_of", batch_of)
+    resumed = training.train(broken, store)
+    assert all(torch.equal(a, b) for a, b in zip(undisturbed.parameters(), resumed.parameters(), strict=True))
+    assert (whole / "train.jsonl").read_text() == (broken / "train.jsonl").read_text()
+
+
+@pytest.mark.parametrize("frozen", ["yes", "no"])
+def test_the_second_phase_leaves_a_frozen_encoder_alone(tmp_path, frozen):
+    run, store = smoke(tmp_path / "run", **TWO_PHASES, frozen=frozen, average=0.0)
+    model = training.train(run, store)
+    before = training.SampleVAE.load(run / "before")
+    ours, theirs = (training.reconstruct(m.eval(), store.sounds(slice(0, 8))) for m in (model, before))
+    assert not torch.allclose(ours, theirs)
+    means = [training.vectors(m.eval(), store.sounds(slice(0, 8)))[0] for m in (model, before)]
+    assert torch.allclose(*means, atol=1e-5) == (frozen == "yes")
+
+
+def test_the_average_and_the_best_are_kept(tmp_path):
+    run, store = smoke(tmp_path / "run")
+    training.train(run, store)
+    held = {row["step"]: row["held out"] for row in rows_of(run.path) if "held out" in row}
+    about = json.loads((run / "best/model.json").read_text())
+    assert about["held_out"] == min(held.values()) == held[about["step"]]
+    assert any((run / "tensorboard").iterdir())
+
+
+def test_the_average_forgets_as_it_should():
+    model = torch.nn.Linear(1, 1)
+    average = deepcopy(model)
+    with torch.no_grad():
+        model.weight.fill_(1), average.weight.fill_(0)
+    training.follow(average, model, 0.5, 1000)
+    assert average.weight.item() == 0.5
+
+
+@pytest.mark.parametrize("change", ["augment", "attributes", "judges"])
+def test_names_that_nobody_knows_are_refused(tmp_path, change):
+    run, store = smoke(tmp_path / "run", **TWO_PHASES | {change: "brightnes, fram, gai"})
+    with pytest.raises(Refused, match="unknown"):
+        training.train(run, store)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(free_bits=0.1),
+        dict(capacity=5.0),
+        dict(correlation=1.0),
+        dict(attributes="length, brightness"),
+        dict(augment="gain, polarity, pitch, tilt, mix"),
+        dict(bins="mel", padding=0.5),
+        dict(noise=0, layout="sequence"),
+        dict(precision="bf16", adversarial_steps=2),
+    ],
+    ids=str,
+)
+def test_every_way_to_train_trains(tmp_path, changes):
+    run, store = smoke(tmp_path / "run", judge_size=4, **changes)
+    model = training.train(run, store)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", BENCHES)
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_judges_learn_and_the_decoder_is_told(kind, verdict):
+    torch.manual_seed(0)
+    judges, real = Judges(kind, 4, shuffle=2), torch.randn(4, 1, 4000)
+    made = (0.1 * torch.randn(4, 1, 4000)).requires_grad_()
+    optimiser = torch.optim.Adam(judges.parameters(), 1e-3)
+    first = None
+    for _ in range(12):
+        lost, _, unlike = judged(judges(torch.cat([real, made])), verdict)
+        first = first or lost.item()
+        optimiser.zero_grad()
+        lost.backward(inputs=[*judges.parameters()])
+        optimiser.step()
+    assert lost.item() < first and unlike > 0
+    slope = torch.autograd.grad(judged(judges(torch.cat([real, made])), verdict)[1], made)[0]
+    assert slope.isfinite().all() and slope.abs().sum() > 0
+
+
+@pytest.mark.parametrize("length", [800, 4000, 11_025])
+def test_judges_take_clips_of_any_length(length):
+    for kind in BENCHES:
+        assert all(score.isfinite().all() for score, _ in Judges(kind, 4)(torch.zeros(2, 1, length)))
+
+
+def test_a_batch_is_a_function_of_the_step(tmp_path):
+    run, store = smoke(tmp_path / "run")
+    sounds, steps = store.split("train"), len(store.split("train")) // 8
+    first = torch.cat([training.batch_of(sounds, run.config, step) for step in range(steps)])
+    again = torch.cat([training.batch_of(sounds, run.config, step) for step in reversed(range(steps))])
+    assert len(first.flatten(1).unique(dim=0)) == 8 * steps
+    assert torch.equal(first.flatten(1).sum(1).sort().values, again.flatten(1).sum(1).sort().values)
+    assert not torch.equal(first[:8], training.batch_of(sounds, run.config, steps))
+
+
+def test_a_run_that_gets_sigterm_saves_and_says_so(tmp_path):
+    command = [sys.executable, "-m", "samplevae.cli", "run", "--preset", "smoke", "--out", str(tmp_path / "run")]
+    slow = ["--set", "steps=100000", "--set", "save_every=1000"]
+    process = subprocess.Popen(command + slow, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    log = tmp_path / "run/train.jsonl"
+    while not (log.exists() and len(log.read_text().splitlines()) > 3):
+        assert process.poll() is None, process.stderr.read()
+    os.kill(process.pid, signal.SIGTERM)  # this process alone: it has to tell its kernel
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 143 and "goes on from here" in said and "Traceback" not in said, said
+    assert training.load_file(tmp_path / "run/checkpoint.safetensors")

@@ -1,0 +1,107 @@
+"""What preset `cpu` can reach in its minutes: other rates, lengths, sizes and schedules, each trained for the same time.
+
+`python benchmarks/presets.py --minutes 5` takes five minutes of processor time a row, on one thread. The score is taken
+against the same drums at 44.1 kHz and 1.0 s, so that what a rate or a length cuts off counts as lost. The table goes to
+data/presets.json, which the chapter on training shows; `--only NAME` trains a single row.
+"""
+
+import argparse
+import time
+from copy import deepcopy
+
+import numpy as np
+import soxr
+import torch
+from tqdm import tqdm
+
+from samplevae.dataset import store_of
+from samplevae.embeddings import mel_embedding
+from samplevae.losses import log_mel
+from samplevae.metrics import frechet
+from samplevae.runs import CLONE, Config, Run, hardware, read_json, write_json
+from samplevae.synthesis import DRUMS, draw, synthesise
+from samplevae.training import Representation, batch_of, fabric_of, follow, held_out, reconstruct
+from samplevae.vae import SampleVAE
+
+RATE = 44_100  # of the truth, a second long
+ROWS = {
+    "preset cpu": dict(),
+    "22.05 kHz": dict(sample_rate=22_050),
+    "11.025 kHz": dict(sample_rate=11_025),
+    "1.0 s": dict(seconds=1.0),
+    "0.4 s": dict(seconds=0.4),
+    "size base": dict(size="base"),
+    "batch 16": dict(batch=16),
+    "32 numbers": dict(latent=32),
+    "learning rate 1.4e-3": dict(learning_rate=1.4e-3),
+}
+
+
+def learn(config, store, seconds, name):
+    "The averaged model after so many seconds of processor time, and its steps."
+    torch.manual_seed(config.seed)
+    model, sounds = SampleVAE(config), store.split("train")
+    average = deepcopy(model).requires_grad_(False)
+    phase, bar = Representation(model, 1000, fabric_of(config)), tqdm(total=round(seconds), desc=name, unit="s")
+    step, begin, spent = 0, time.process_time(), 0.0
+    while spent < seconds:
+        torch.manual_seed(step)
+        phase.step(batch_of(sounds, config, step), min(999, int(1000 * spent / seconds)))  # as far as the time is
+        follow(average, model, config.average, step)
+        step, spent = step + 1, time.process_time() - begin
+        bar.n = min(round(spent), bar.total)
+        bar.refresh() if step % 20 == 0 else None
+    return average.eval(), step
+
+
+def at_full(x, rate):
+    "Sounds at the rate and the length of the truth."
+    if rate != RATE:
+        x = torch.from_numpy(soxr.resample(x.numpy().T, rate, RATE).T.copy())
+    return torch.nn.functional.pad(x, (0, max(0, RATE - x.shape[1])))[:, :RATE]
+
+
+def truth(numbers):
+    "Drums as they are, a second at the full rate."
+    return torch.cat([synthesise(draw(part, kinds=DRUMS), RATE, 1.0) for part in torch.tensor(numbers).split(64)])
+
+
+def score(model, store):
+    "How far held-out drums, at the full rate, are from what came back."
+    held, train = held_out(store), store.split("train")
+    back = at_full(reconstruct(model, held.sounds(slice(0, 256)), 16), store.rate)
+    real = truth(train.table.row.to_numpy()[np.sort(np.random.default_rng(0).permutation(len(train))[:1500])])
+    x = truth(held.table.row.to_numpy()[:256])
+    x, back = (part / part.abs().amax(1, keepdim=True).clamp(min=1e-6) for part in (x, back))
+    real = real / real.abs().amax(1, keepdim=True)
+    far = (log_mel(x, RATE) - log_mel(back, RATE)).abs().mean().item()
+    floor = frechet(mel_embedding(real, RATE), mel_embedding(x, RATE))
+    return {
+        "log-mel, dB": far,
+        "Fréchet (mel)": frechet(mel_embedding(real, RATE), mel_embedding(back, RATE)),
+        "floor": floor,
+    }
+
+
+def main():
+    "Train what is not in the table yet, and keep it."
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--minutes", type=float, default=5)
+    options.add_argument("--only", help="one of the rows")
+    options = options.parse_args()
+    torch.set_num_threads(1)
+    path = CLONE / "data/presets.json"
+    table = read_json(path, {"minutes": options.minutes, "hardware": hardware(), "rows": {}})
+    for name, changes in ROWS.items():
+        if (options.only or name) == name and (name not in table["rows"] or table["minutes"] != options.minutes):
+            config = Config.preset("cpu", device="cpu", **changes)
+            store = store_of(Run(CLONE / "outputs", config))
+            model, steps = learn(config, store, 60 * options.minutes, name)
+            table["rows"][name] = {"steps": steps} | score(model, store)
+            table["minutes"] = options.minutes
+            write_json(path, table)
+            print(name, {key: round(value, 3) for key, value in table["rows"][name].items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
