@@ -32,7 +32,7 @@ ROWS = {
     "0.4 s": dict(seconds=0.4),
     "size base": dict(size="base"),
     "batch 16": dict(batch=16),
-    "32 numbers": dict(latent=32),
+    "windows 4096 to 64": dict(windows="4096, 1024, 256, 64"),
     "learning rate 1.4e-3": dict(learning_rate=1.4e-3),
 }
 
@@ -61,17 +61,18 @@ def at_full(x, rate):
     return torch.nn.functional.pad(x, (0, max(0, RATE - x.shape[1])))[:, :RATE]
 
 
-def truth(numbers):
-    "Drums as they are, a second at the full rate."
-    return torch.cat([synthesise(draw(part, kinds=DRUMS), RATE, 1.0) for part in torch.tensor(numbers).split(64)])
+def truth(files):
+    "Drums as they are, a second at the full rate; their files are called synthesis/SEED/NUMBER."
+    numbers = torch.tensor([int(name.split("/")[2]) for name in files])
+    return torch.cat([synthesise(draw(part, kinds=DRUMS), RATE, 1.0) for part in numbers.split(64)])
 
 
 def score(model, store):
     "How far held-out drums, at the full rate, are from what came back."
     held, train = held_out(store), store.split("train")
     back = at_full(reconstruct(model, held.sounds(slice(0, 256)), 16), store.rate)
-    real = truth(train.table.row.to_numpy()[np.sort(np.random.default_rng(0).permutation(len(train))[:1500])])
-    x = truth(held.table.row.to_numpy()[:256])
+    real = truth(train.table.file.to_numpy()[np.sort(np.random.default_rng(0).permutation(len(train))[:1500])])
+    x = truth(held.table.file.to_numpy()[:256])
     x, back = (part / part.abs().amax(1, keepdim=True).clamp(min=1e-6) for part in (x, back))
     real = real / real.abs().amax(1, keepdim=True)
     far = (log_mel(x, RATE) - log_mel(back, RATE)).abs().mean().item()

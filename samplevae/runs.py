@@ -115,6 +115,7 @@ class Config:
     learning_rate: float = setting(7e-4, "train", "peak of the schedule", 0)
     beta: float = setting(0.002, "train", "weight of the KL divergence", 0)
     energy: float = setting(0.5, "train", "how much noise is asked to be noise; 0: tones will do; 1: all of it", 0, 1)
+    windows: str = setting("2048, 512, 128", "train", "of the distance, in samples, with commas")
     bins: str = setting("flat", "train", "which frequencies the distance weighs alike", among=("flat", "mel"))
     padding: float = setting(0.1, "train", "weight of what comes after the end of a sound", 0, 1)
     free_bits: float = setting(0.0, "train", "nats that every number of the vector may cost for nothing", 0)
@@ -603,7 +604,7 @@ def sound_groups(run: Run) -> dict[str, list[dict[str, str]]]:
 @patch
 def report(self: Run) -> Path:
     "Write report.html from the metrics, sounds and figures that are in the folder."
-    metrics = read_json(self / "metrics.json", {})
+    metrics = read_json(self / "metrics.json", {}) | read_json(self / "learned.json", {})
     tables = {name: [{k: readable(v) for k, v in row.items()} for row in rows] for name, rows in metrics.items()}
     captions = read_json(self / "figures/captions.json", {})
     shown = [(self / f"figures/{name}.png", caption) for name, caption in sorted(captions.items())]

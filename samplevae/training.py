@@ -35,14 +35,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-# %% ../nbs/11_training.ipynb #0b30e82f
+# %% ../nbs/11_training.ipynb #954a1b5e
 from .audio import COLOURS, draw_spectrogram
 from .checkerboard import report
 from .dataset import Store, augment, store_of
 from .discriminators import Balance, judged, judges_of
 from samplevae.losses import (
     ATTRIBUTES,
-    WINDOWS,
     compared,
     energy_distance,
     follows,
@@ -50,6 +49,7 @@ from samplevae.losses import (
     price,
     total_correlation,
     warm_up,
+    windows_of,
 )
 from .runs import Config, Progress, Refused, Run, Stopped, atomic, fingerprint, nearest, on_signal, pick_device
 from .vae import SampleVAE, write_tensors
@@ -57,7 +57,7 @@ from .vae import SampleVAE, write_tensors
 if TYPE_CHECKING:  # importing it takes five seconds, and only training needs it
     from lightning_fabric import Fabric
 
-# %% ../nbs/11_training.ipynb #a7fdc386
+# %% ../nbs/11_training.ipynb #b0d1f259
 @lru_cache(2)
 def order_of(count: int, seed: int, epoch: int) -> np.ndarray:  # (count,)
     "The order of a pass."
@@ -86,8 +86,10 @@ def named(names: str, known: dict[str, Any], what: str) -> list[str]:
 def varied(x: Tensor, labels: pd.Series, config: Config) -> Tensor:  # (B, T) -> (B, T)
     "Sounds, varied in the ways that the settings ask for."
     ways = {name: VARIATIONS[name] for name in named(config.augment, VARIATIONS, "variation")}
-    codes = torch.from_numpy(labels.astype("category").cat.codes.to_numpy(np.int64)).to(x.device)
-    return augment(x, config.sample_rate, labels=codes, **ways) if ways else x
+    if not ways:
+        return x
+    codes = labels.astype("category").cat.codes.to_numpy(np.int64)
+    return augment(x, config.sample_rate, labels=torch.from_numpy(codes).to(x.device), **ways)
 
 # %% ../nbs/11_training.ipynb #b3698f8b
 def total_steps(config: Config, sounds: int) -> int:
@@ -99,7 +101,7 @@ def schedule(step: int, steps: int, rise: int) -> float:
     "A short rise, then half a period of a cosine."
     return min(1.0, (step + 1) / min(rise, 1 + steps // 10)) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
-# %% ../nbs/11_training.ipynb #07f4b7c6
+# %% ../nbs/11_training.ipynb #12e2bea4
 def fabric_of(config: Config) -> "Fabric":
     "Where and how the networks compute."
     from lightning_fabric import Fabric
@@ -122,19 +124,18 @@ def own(x: Tensor, fabric: "Fabric") -> Tensor:  # (B, ...) -> (B / processes, .
     return x.chunk(fabric.world_size)[fabric.global_rank]
 
 
-def compiled(model: SampleVAE) -> SampleVAE:
+def compiled(model: SampleVAE, fabric: "Fabric") -> SampleVAE:
     "The same model; both halves compiled where it pays."
-    on_gpu = next(model.parameters()).is_cuda
-    if model.config.compile == "yes" or (model.config.compile == "auto" and on_gpu):
+    if model.config.compile == "yes" or (model.config.compile == "auto" and fabric.device.type == "cuda"):
         model.encoder.compile(), model.decoder.compile()
     return model
 
-# %% ../nbs/11_training.ipynb #697a617e
+# %% ../nbs/11_training.ipynb #c46760d5
 def terms_of(model: nn.Module, x: Tensor, config: Config) -> tuple[dict[str, Tensor], Tensor]:
     "The terms of the loss, and what came back, which can be asked for its slope."
     y, z, posterior = model(x, 2 if config.energy and config.noise else 1)
     spent, mel = kl(posterior), config.sample_rate if config.bins == "mel" else 0
-    far, spread = energy_distance(x, y, WINDOWS, config.padding, mel)
+    far, spread = energy_distance(x, y, windows_of(config.windows), config.padding, mel)
     terms = {"distance": far.mean(), "spread": spread.mean(), "kl": spent.flatten(1).sum(1).mean()}
     if config.free_bits or config.capacity:
         terms["price"] = price(spent, config.free_bits, config.capacity)
@@ -155,14 +156,14 @@ def apart_by(terms: dict[str, Tensor], config: Config) -> Tensor:
     "How far sounds are from what comes back."
     return terms["distance"] - config.energy * terms["spread"]
 
-# %% ../nbs/11_training.ipynb #73f57fd4
+# %% ../nbs/11_training.ipynb #8c07ed90
 class Representation:
     "The first phase: all of the model learns to say sounds, and to get them back."
 
     def __init__(self, model: SampleVAE, steps: int, fabric: "Fabric") -> None:
         self.config, self.steps, self.fabric, self.peak = model.config, steps, fabric, model.config.learning_rate
         optimiser = AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True)
-        self.model, self.optimiser = fabric.setup(compiled(model), optimiser)
+        self.model, self.optimiser = fabric.setup(compiled(model, fabric), optimiser)
         self.optimisers, self.parts, self.state = [self.optimiser], {}, {}
 
     def step(self, x: Tensor, step: int) -> dict[str, Tensor]:  # (B, 1, T), and its number in this phase
@@ -188,7 +189,7 @@ class Representation:
             optimiser.step()
         return slope
 
-# %% ../nbs/11_training.ipynb #789c344c
+# %% ../nbs/11_training.ipynb #69f8ee1a
 class Adversarial(Representation):
     "The second phase: the decoder learns to convince judges, who learn as well."
 
@@ -197,7 +198,7 @@ class Adversarial(Representation):
         model.encoder.requires_grad_(self.config.frozen == "no")
         form = dict(betas=(0.5, 0.9), weight_decay=self.config.weight_decay, fused=True)
         learning = [weight for weight in model.parameters() if weight.requires_grad]
-        self.model, self.optimiser = fabric.setup(compiled(model), AdamW(learning, **form))
+        self.model, self.optimiser = fabric.setup(compiled(model, fabric), AdamW(learning, **form))
         judges = judges_of(self.config)
         self.judges, judging = fabric.setup(judges, AdamW(judges.parameters(), **form))
         self.balance, self.optimisers = Balance(), [self.optimiser, judging]
@@ -312,7 +313,7 @@ def reconstruct(model: SampleVAE, x: Tensor, size: int = 64) -> Tensor:  # (n, T
         parts = [model.decode(model.encode(part[:, None].to(device)).mean, 1)[:, 0].cpu() for part in x.split(size)]
     return torch.cat(parts)
 
-# %% ../nbs/11_training.ipynb #d9f747f0
+# %% ../nbs/11_training.ipynb #6ffadb24
 @torch.no_grad()
 def nearness(model: SampleVAE, x: Tensor) -> float:  # (n, T)
     "The energy distance of sounds to what may come back: of two draws, half of how far they are apart is taken off."
@@ -333,7 +334,7 @@ class Watch:
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
         self.patience = 20 if fabric.device.type == "cuda" else 1  # asking a GPU for a number makes it wait
         valid = store.split("valid")
-        self.x, self.every = (valid if len(valid) > 7 else held_out(store)).sounds(slice(0, 64)), max(4, total // 20)
+        self.x, self.every = (valid if len(valid) > 7 else held_out(store)).sounds(slice(0, 64)), max(4, total // 12)
         if self.chief:
             from torch.utils.tensorboard import SummaryWriter
 

@@ -1,0 +1,45 @@
+"""The pictures and numbers of a finished run on recorded sounds, for the chapter on training.
+
+`samplevae train --preset gpu --data FOLDER --out outputs/real --set batch=8 --set learning_rate=7e-4 --set steps=4500
+--set adversarial_steps=1500 --set augment=pitch,tilt` and then `python benchmarks/real.py outputs/real`, which leaves
+data/real.json and two pictures in nbs/images. What is played there is not kept: the sounds are not ours.
+"""
+
+import sys
+
+import matplotlib.pyplot as plt
+import torch
+
+from samplevae.audio import STYLE
+from samplevae.checkerboard import artifacts, report
+from samplevae.dataset import store_of
+from samplevae.runs import CLONE, Run, title_of, write_json
+from samplevae.training import Log, curves, extremes, held_out, learned, nearness, pairs_figure, reconstruct
+from samplevae.vae import SampleVAE
+
+
+def main(folder):
+    "Look at both models of a run: before the judges came, and after."
+    plt.rcParams |= STYLE
+    torch.set_num_threads(1)
+    run = Run.open(folder)
+    store, entry = store_of(run), run.manifest()["train"]
+    x, rows = held_out(store).sounds(slice(0, 256)), {}
+    models = {"before": run / "before"} if (run / "before").exists() else {}
+    for name, path in (models | {"in the end": run / "vae"}).items():
+        model = SampleVAE.load(path)
+        rows[name] = learned(model, store) | {"energy distance": nearness(model, x)} | report(model, 96)
+        print(name, rows[name])
+    rows["the drums themselves"] = artifacts(store.split("train").sounds(slice(0, 96)), run.config.hop)
+    y = reconstruct(model, x, 16)
+    order, ten = extremes(x, y, store.rate, len(x)), extremes(x, y, store.rate)
+    middle = order[:: max(1, len(order) // 10)][:10]
+    for name, chosen in {"real_extremes": ten, "real_middle": middle}.items():
+        pairs_figure(x[chosen], y[chosen], store.rate).savefig(CLONE / f"nbs/images/{name}.png", dpi=64)
+    curves(Log(run / "train.jsonl").rows).savefig(CLONE / "nbs/images/real_curves.png", dpi=64)
+    about = {"settings": title_of(run.config), "minutes": entry["seconds"] / 60, "hardware": entry["hardware"]}
+    write_json(CLONE / "data/real.json", about | {"sounds": len(store.split("train")), "rows": rows})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
