@@ -115,7 +115,9 @@ def main():
     held = held_out(store).sounds(slice(0, 64))
     for name, changes in HEADS.items():
         if options.only in (None, name) and not (place / name / "curve.json").exists():
-            config = Config.preset("gpu", size=options.size, batch=8, learning_rate=7e-4, **changes)
+            config = Config.preset(
+                "gpu", size=options.size, batch=8, learning_rate=7e-4, bins="flat", padding=1.0, **changes
+            )
             torch.manual_seed(0)
             model = SampleVAE(config)
             curve = learn(model, store.split("train"), held, 60 * options.minutes, name)

@@ -25,15 +25,18 @@ from samplevae.vae import SampleVAE
 
 RATE = 44_100  # of the truth, a second long
 ROWS = {
-    "preset cpu": dict(),
-    "22.05 kHz": dict(sample_rate=22_050),
-    "11.025 kHz": dict(sample_rate=11_025),
-    "1.0 s": dict(seconds=1.0),
-    "0.4 s": dict(seconds=0.4),
-    "size base": dict(size="base"),
-    "batch 16": dict(batch=16),
-    "windows 4096 to 64": dict(windows="4096, 1024, 256, 64"),
-    "learning rate 1.4e-3": dict(learning_rate=1.4e-3),
+    "16 kHz, 0.6 s, size small": dict(bins="flat", sample_rate=16_000, hop=256),
+    "22.05 kHz": dict(bins="flat", sample_rate=22_050, hop=256),
+    "44.1 kHz, hop 512": dict(bins="flat", sample_rate=44_100, hop=512),
+    "44.1 kHz, hop 512, mel bins": dict(bins="mel", sample_rate=44_100, hop=512),
+    "32 kHz, hop 512, mel bins": dict(bins="mel", sample_rate=32_000, hop=512),
+    "44.1 kHz, hop 512, mel bins, 4096 to 64": dict(
+        bins="mel", sample_rate=44_100, hop=512, windows="4096, 1024, 256, 64"
+    ),
+    "16 kHz, mel bins": dict(bins="mel", sample_rate=16_000, hop=256),
+    "16 kHz, 1.0 s": dict(bins="flat", sample_rate=16_000, hop=256, seconds=1.0),
+    "16 kHz, size base": dict(bins="flat", sample_rate=16_000, hop=256, size="base"),
+    "16 kHz, batch 16": dict(bins="flat", sample_rate=16_000, hop=256, batch=16),
 }
 
 
@@ -92,16 +95,18 @@ def main():
     options = options.parse_args()
     torch.set_num_threads(1)
     path = CLONE / "data/presets.json"
-    table = read_json(path, {"minutes": options.minutes, "hardware": hardware(), "rows": {}})
+    empty = {"minutes": options.minutes, "hardware": hardware(), "rows": {}}
     for name, changes in ROWS.items():
-        if (options.only or name) == name and (name not in table["rows"] or table["minutes"] != options.minutes):
+        table = read_json(path, empty)
+        if (options.only or name) == name and not (table["minutes"] == options.minutes and name in table["rows"]):
             config = Config.preset("cpu", device="cpu", **changes)
             store = store_of(Run(CLONE / "outputs", config))
             model, steps = learn(config, store, 60 * options.minutes, name)
-            table["rows"][name] = {"steps": steps} | score(model, store)
-            table["minutes"] = options.minutes
-            write_json(path, table)
-            print(name, {key: round(value, 3) for key, value in table["rows"][name].items()}, flush=True)
+            row = {"steps": steps} | score(model, store)
+            table = read_json(path, empty)
+            table = table if table["minutes"] == options.minutes else empty
+            write_json(path, table | {"rows": table["rows"] | {name: row}})
+            print(name, {key: round(value, 3) for key, value in row.items()}, flush=True)
 
 
 if __name__ == "__main__":

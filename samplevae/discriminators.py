@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# %% ../nbs/10_discriminators.ipynb #10d39f5d
+# %% ../nbs/10_discriminators.ipynb #9fdeafd6
 from .layers import normed
 from .losses import FLOOR, magnitudes
-from .runs import Config, Refused, nearest
+from .runs import Config, named
 
 # %% ../nbs/10_discriminators.ipynb #7382010b
 def shuffled(h: Tensor, most: int) -> Tensor:  # (B, C, T, ...) -> the same
@@ -124,7 +124,7 @@ def frames(
     layers = [nn.Conv1d(wide, wide, 3, padding=dilation, dilation=dilation) for dilation in (1, 2, 4)]
     return Judge(Rows(window, wide), [*layers, nn.Conv1d(wide, 1, 3, padding=1)], shuffle)
 
-# %% ../nbs/10_discriminators.ipynb #e04e8cee
+# %% ../nbs/10_discriminators.ipynb #f70b7bae
 BENCHES: dict[str, tuple[Callable[..., Judge], tuple[int, ...]]] = {
     "frames": (frames, (2048, 512, 128)),
     "spectrum": (spectrum, (2048, 512, 128)),
@@ -138,9 +138,7 @@ class Judges(nn.Module):
 
     def __init__(self, kinds: str = "frames", size: int = 32, shuffle: int = 0) -> None:
         super().__init__()
-        names = [name.strip() for name in kinds.split(",")]
-        for name in set(names) - BENCHES.keys():
-            raise Refused(f"unknown judges {name!r}: {nearest(name, list(BENCHES))}")
+        names = named(kinds, BENCHES, "judges")
         benches = [(BENCHES[name][0], each) for name in names for each in BENCHES[name][1]]
         self.bench = nn.ModuleList(make(size, each, shuffle) for make, each in benches)
 

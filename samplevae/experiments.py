@@ -130,9 +130,11 @@ def followed(run: Run) -> Iterator[None]:
 # %% ../nbs/18_experiments.ipynb #bba0366d
 def check(config: Config) -> None:
     "Refuse what cannot be met: a device, a folder of sounds, kinds that the synthesiser does not know."
-    from samplevae.dataset import source_of  # takes seconds, and a finished run does not need it
+    from samplevae import training  # takes seconds, and a finished run does not need it
+    from samplevae.dataset import source_of
 
     pick_device(config.device)
+    training.check(config)
     source_of(config)
 
 
