@@ -190,7 +190,7 @@ class Representation:
             optimiser.step()
         return slope
 
-# %% ../nbs/11_training.ipynb #69f8ee1a
+# %% ../nbs/11_training.ipynb #c4a8ddfd
 class Adversarial(Representation):
     "The second phase: the decoder learns to convince judges, who learn as well."
 
@@ -221,7 +221,11 @@ class Adversarial(Representation):
 
     def together(self, terms: list[Tensor], made: Tensor) -> Tensor:  # (B, 1, T)
         "The slopes of the terms, balanced."
-        slopes = [torch.autograd.grad(term, made, retain_graph=True)[0] for term in terms]
+        slopes = []
+        for term in terms:
+            made.grad = None
+            self.fabric.backward(term, inputs=[made], retain_graph=True)
+            slopes.append(made.grad)
         shares = [1 - self.config.judged, self.config.judged / 2, self.config.judged / 2]
         return self.balance(slopes, shares, self.fabric.all_reduce)
 
