@@ -229,9 +229,10 @@ def before_training(make: Callable[[], nn.Module], models: int = 60) -> dict[str
     return {"highest line": float(highest), "comb": comb(torch.stack(teeth).mean(0), size / hop / 2)}
 
 # %% ../nbs/05_checkerboard.ipynb #3e07da2d
-def phase_shuffle(x: Tensor, most: int = 2) -> Tensor:  # (B, C, T) -> (B, C, T)
+def phase_shuffle(x: Tensor, most: int = 2) -> Tensor:  # (B, C, T, ...) -> the same
     "Shift each item by up to `most` samples, with reflection at the ends (https://arxiv.org/abs/1802.04208)."
+    most = min(most, x.shape[2] - 1)
     shift = torch.randint(-most, most + 1, (len(x), 1), device=x.device)
     places = (torch.arange(x.shape[2], device=x.device) + shift).abs()
     places = torch.minimum(places, 2 * (x.shape[2] - 1) - places)
-    return x.gather(2, places[:, None].expand_as(x))
+    return x.gather(2, places.view(len(x), 1, -1, *[1] * (x.ndim - 3)).expand_as(x))

@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Refused as refusal:
         print(f"samplevae: {refusal}", file=sys.stderr)
         return 2
-    except Failed as failure:
+    except (Failed, FloatingPointError) as failure:
         print(f"samplevae: {failure}", file=sys.stderr)
         return 1
     except OSError as error:  # a name too long, a file where a folder should be, a disk that is full

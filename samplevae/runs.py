@@ -75,7 +75,7 @@ def named(
     what: str,  # what they are names of
 ) -> list[str]:
     "The names in a text, all of them known."
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    chosen = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     for name in chosen:
         if name not in known:
             raise Refused(f"unknown {what} {name!r}: {nearest(name, list(known))}")
@@ -367,7 +367,10 @@ def pick_device(
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
+        if device.type == "meta":  # holds no numbers
+            raise RuntimeError
+        return device
     except (RuntimeError, AssertionError):
         raise Refused(f"there is no device {name!r} here: use auto or cpu") from None
 

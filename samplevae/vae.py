@@ -350,6 +350,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] 
     try:
         with atomic(path) as beside:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside, about)
+            beside.chmod(0o644)  # it leaves them readable for nobody else
     except SafetensorError as error:
         raise OSError(f"could not write {path}: {error}") from error
 

@@ -169,6 +169,7 @@ def test_the_average_forgets_as_it_should():
         dict(windows="500"),
         dict(windows="a"),
         dict(attributes="length, noisiness", latent=1),
+        dict(judges="", adversarial_steps=1),
     ],
     ids=str,
 )
@@ -249,3 +250,50 @@ def test_a_run_that_gets_sigterm_saves_and_says_so(tmp_path):
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 143 and "goes on from here" in said and "Traceback" not in said, said
     assert training.load_file(tmp_path / "run/checkpoint.safetensors")
+
+
+@pytest.mark.parametrize("damage", [b"", b"text", b"\0" * 100, None], ids=["empty", "text", "zeros", "half"])
+def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, capsys, damage):
+    run, _ = smoke(tmp_path / "run")
+    path, model = run / "checkpoint.safetensors", training.SampleVAE(run.config)
+    phase = training.Representation(model, 6, training.fabric_of(run.config))
+    training.save_checkpoint(path, {"model": model}, phase, 3, mark := training.fingerprint(run.config, "train"))
+    assert training.checkpoint_step(path, mark) == 3 and training.checkpoint_step(path, "other") == 0
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if damage is None else damage)
+    assert training.checkpoint_step(path, mark) == 0 and "damaged" in capsys.readouterr().err
+
+
+def test_a_log_with_odd_lines_goes_on(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b'{"step": 0, "distance": 1.0}\n5\n{"distance": 1}\n\xff\xfe{\n{"step": 1, "dist')
+    assert training.Log(path, 5).rows == [{"step": 0, "distance": 1.0}]
+
+
+def test_a_model_that_is_lost_in_its_last_step_is_not_kept(tmp_path):
+    run, store = smoke(tmp_path / "run", steps=1, learning_rate=1e6)
+    with pytest.raises(FloatingPointError, match="held out"):
+        training.train(run, store)
+    assert not (run / "vae").exists() and "NaN" not in (run / "train.jsonl").read_text()
+
+
+def test_a_stop_between_the_phases_is_heard(tmp_path, monkeypatch):
+    run, store = smoke(tmp_path / "run", **TWO_PHASES)
+    look = training.Watch.look
+
+    def told(self, step, model):
+        look(self, step, model)
+        if step == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(training.Watch, "look", told)
+    with pytest.raises(Stopped, match="saved at step 6 of 10"):
+        training.train(run, store)
+    monkeypatch.setattr(training.Watch, "look", look)
+    training.train(run, store)
+    assert [row["step"] for row in rows_of(run.path) if "distance" in row] == [*range(10)]
+
+
+def test_all_processes_get_as_many_sounds():
+    for processes in 2, 4, 8:
+        config = Config.preset("smoke", batch=200, devices=processes)
+        assert training.batch_size(config, 41) % processes == 0 and training.batch_size(config, 500) == 200
