@@ -132,9 +132,11 @@ def check(config: Config) -> None:
     "Refuse what cannot be met: a device, a folder of sounds, kinds that the synthesiser does not know."
     from samplevae import training  # takes seconds, and a finished run does not need it
     from samplevae.dataset import source_of
+    from samplevae.embeddings import check_embeddings
 
     pick_device(config.device)
     training.check(config)
+    check_embeddings(config.embedding)
     source_of(config)
 
 

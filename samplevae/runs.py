@@ -161,6 +161,7 @@ class Config:
     transforms: int = setting(3, "prior", "transformations in the flow prior", 1)
 
     samples: int = setting(256, "evaluate", "sounds to generate from each prior", 8)
+    embedding: str = setting("auto", "evaluate", "who compares: auto, mel, drumnet or clap, with commas")
 
     device: str = setting("auto", "none", "auto, cpu, cuda or cuda:1; auto takes a GPU if there is one")
     devices: int = setting(1, "none", "processes, or GPUs, that share the work of training in one machine", 1, 1024)
@@ -190,7 +191,7 @@ class Config:
 # %% ../nbs/00_runs.ipynb #c5abb8bb
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": dict(clips=96, sample_rate=16000, seconds=0.25, latent=8, size="tiny", hop=256, steps=6, prior_steps=5,
-                  transforms=2, samples=16),
+                  transforms=2, samples=16, embedding="mel"),
     "cpu": {},
     "gpu": dict(kinds="all", clips=20_000, sample_rate=44100, seconds=1.0, latent=32, size="base", hop=256, batch=32,
                 steps=20_000, adversarial_steps=5000, learning_rate=1e-3, prior_steps=5000, transforms=4, samples=1024),
@@ -604,7 +605,9 @@ def inline(path: Path, kind: str) -> str:
 
 
 def readable(value: Any) -> Any:
-    "A number with four digits, anything else as it is."
+    "A number with four digits, one that has an interval with three, anything else as it is."
+    if isinstance(value, dict):
+        return "{value:.3g} [{low:.3g}, {high:.3g}]".format(**value)
     return f"{value:.4g}" if isinstance(value, float) else value
 
 

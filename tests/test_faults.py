@@ -30,7 +30,7 @@ def begin(out, environment, steps=0):
         env=environment,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores Ctrl-C otherwise
     )
-    until = time.time() + 120
+    until = time.time() + 600
     log, saved = out / "train.jsonl", out / "checkpoint.safetensors"
     while not saved.exists() or len(log.read_text().splitlines()) <= steps:
         assert process.poll() is None and time.time() < until, process.stderr.read()

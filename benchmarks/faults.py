@@ -1,0 +1,157 @@
+"""Which measure sees which fault, on recorded one-shots.
+
+`python benchmarks/faults.py FOLDER` takes a folder of labelled one-shots, gives half of its groups to the reference and half to
+the others, spoils the others in six ways and five degrees, and measures each set in each embedding. The tables go to
+data/faults.json, which the chapter on metrics shows. A few minutes on two cores.
+"""
+
+import argparse
+import hashlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchaudio.functional import resample
+
+from samplevae.dataset import Store, folder, prepare
+from samplevae.embeddings import drumnet, make_drumnet, mel
+from samplevae.metrics import copies, measured, memorised
+from samplevae.runs import CLONE, Progress, write_json
+
+DEGREES = {
+    "noise": (0.001, 0.003, 0.01, 0.03),  # level
+    "low-pass": (0.7, 0.4, 0.2, 0.1),  # share of the frequencies that is left
+    "clipping": (2, 4, 10, 30),  # gain
+    "pitch": (0.5, 1, 2, 4),  # up to so many semitones up or down
+    "fewer sounds": (2, 5, 20, 60),  # how often each that is left is there
+    "fewer kinds": (0.5, 0.25, 0.1, 0.05),  # share of the labels that is left
+    "copies": (0.1, 0.3, 0.6, 1.0),  # share of sounds that are taken from the reference
+}
+
+
+def dull(x, keep):
+    "Without the higher frequencies."
+    spectrum = torch.fft.rfft(x)
+    spectrum[:, int(keep * spectrum.shape[1]) :] = 0
+    return torch.fft.irfft(spectrum, x.shape[1])
+
+
+def bent(x, limit, generator):
+    "Each sound at another pitch (and length)."
+    shifts = generator.choice([-1, 1], len(x)) * limit
+    parts = []
+    for sound, shift in zip(x, shifts, strict=True):
+        other = resample(sound, 1000, round(1000 / 2 ** (shift / 12)))[: x.shape[1]]
+        parts.append(torch.nn.functional.pad(other, (0, x.shape[1] - len(other))))
+    return torch.stack(parts)
+
+
+def spoiled(fault, degree, x, labels, reference):
+    "Sounds with a fault."
+    generator = np.random.default_rng(0)
+    if fault == "noise":
+        return x + degree * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    if fault == "low-pass":
+        return dull(x, degree)
+    if fault == "clipping":
+        return (x * degree).clamp(-0.99, 0.99)
+    if fault == "pitch":
+        return bent(x, degree, generator)
+    if fault == "fewer sounds":
+        return x[generator.permutation(len(x))[: len(x) // degree]].repeat(degree + 1, 1)[: len(x)]
+    if fault == "fewer kinds":
+        kinds = generator.permutation(sorted(set(labels)))
+        left = x[np.isin(labels, kinds[: max(1, int(degree * len(kinds)))])]
+        return left.repeat(len(x) // len(left) + 1, 1)[: len(x)]
+    some = generator.permutation(len(reference))[: int(degree * len(x))]
+    return torch.cat([reference[some], x[: len(x) - len(some)]])
+
+
+def half(store, number):
+    "The sounds of half of all groups."
+    side = store.table.group.map(lambda group: hashlib.sha256(f"half {group}".encode()).digest()[0] % 2)
+    return Store(store.path, store.table[side == number], store.report)
+
+
+def main():
+    "Measure, and write data/faults.json."
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=Path)
+    options.add_argument("--rate", type=int, default=44_100)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        store = prepare(folder(given.folder), Path(place) / "store", given.rate, 1.0)
+        first, second = half(store, 0), half(store, 1)
+        reference, others, labels = first.sounds(), second.sounds(), second.table.label.to_numpy()
+        first.table = first.table.assign(split="train")
+        second.table = second.table.assign(split="test")
+        both = Store(store.path, store.table.assign(split=store.table.index.isin(first.table.index)), store.report)
+        both.table["split"] = both.table.split.map({True: "train", False: "test"})
+        make_drumnet(both, Path(place) / "drumnet.safetensors")
+        ears = [mel(), drumnet(Path(place) / "drumnet.safetensors")]
+        sets = {"none": others} | {
+            f"{fault} {n}": spoiled(fault, degree, others, labels, reference)
+            for fault, degrees in DEGREES.items()
+            for n, degree in enumerate(degrees, 1)
+        }
+        points = {ear.name: {name: ear.embed(x, store.rate) for name, x in sets.items()} for ear in ears}
+        real = {ear.name: ear.embed(reference, store.rate) for ear in ears}
+        progress, rows = Progress("measure", len(ears) * len(sets)), {ear.name: {} for ear in ears}
+        for ear in ears:
+            for name in sets:
+                rows[ear.name][name] = measured(real[ear.name], points[ear.name][name])
+                progress.update(sum(map(len, rows.values())))
+        held, new = points["mel"]["none"][::2], {name: cloud[1::2] for name, cloud in points["mel"].items()}
+        for name, cloud in new.items():
+            rows["mel"][name]["memorised"] = memorised(real["mel"], held, cloud, repeats=100).cell()
+        shared, _, line = copies(reference, others[::2], others[1::2], store.rate)
+        cut = copies(reference, others[::2], 0.3 * reference[:200, : store.rate // 4], store.rate)[0]
+    about = f"{len(reference)} drums and notes against {len(others)} of other groups, 44.1 kHz, 1 s; {ears[1].about}"
+    content = {
+        "about": about,
+        "rows": rows,
+        "seen": {name: seen(rows[name]) for name in rows},
+        "curves": {name: curves(rows[name]) for name in rows},
+        "fingerprints": {
+            "line": line,
+            "others above it": float((shared > line).mean()),
+            "softer quarters of a second above it": float((cut > line).mean()),
+        },
+    }
+    write_json(CLONE / "data" / "faults.json", content)
+    for name, table in content["seen"].items():
+        print(name, *(f"{measure:12} {row}" for measure, row in table.items()), sep="\n")
+    print(about, content["fingerprints"], sep="\n")
+
+
+def curves(rows):
+    "Values by measure and fault, from none to much."
+    return {
+        measure: {
+            fault: [rows[name][measure]["value"] for name in ("none", *(f"{fault} {n}" for n in range(1, 5)))]
+            for fault in DEGREES
+        }
+        for measure in rows["none"]
+    }
+
+
+def seen(rows):
+    "The first degree at which a measure's interval no longer touches that of unspoiled sounds, on the worse side."
+    table = {}
+    for measure, usual in rows["none"].items():
+        worse = 1 if "↓" in measure or measure == "memorised" else -1
+        for fault in DEGREES:
+            found = "–"
+            for degree in range(4, 0, -1):
+                row = rows[f"{fault} {degree}"][measure]
+                apart = row["low"] > usual["high"] if worse > 0 else row["high"] < usual["low"]
+                if not apart:
+                    break
+                found = str(degree)
+            table.setdefault(fault, {})[measure] = found
+    return table
+
+
+if __name__ == "__main__":
+    main()

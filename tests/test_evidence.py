@@ -1,0 +1,500 @@
+"The embeddings, the metrics and the evaluation, against what others compute and against bad input."
+
+import json
+import os
+import re
+import shutil
+import zipfile
+
+import numpy as np
+import ot
+import pytest
+import soundfile
+import torch
+from conftest import CLONE, samplevae
+from prdc import compute_prdc
+from transformers import (
+    ClapAudioConfig,
+    ClapAudioModelWithProjection,
+    ClapFeatureExtractor,
+    RobertaConfig,
+    RobertaModel,
+)
+
+from samplevae import embeddings, metrics
+from samplevae.dataset import DRUMS, Store, prepare, synthesis
+from samplevae.embeddings import Clap, clap, drumnet, htsat, make_drumnet, mel
+from samplevae.metrics import (
+    bandwidth_of,
+    copies,
+    frechet,
+    frechet_infinity,
+    kad,
+    kid,
+    memorised,
+    prdc,
+    realism,
+    vendi,
+)
+from samplevae.runs import Refused
+from samplevae.synthesis import draw, synthesise
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def sounds():
+    "Forty sounds of the synthesiser."
+    return synthesise(draw(torch.arange(40)), RATE, 0.3)
+
+
+@pytest.fixture
+def points():
+    "Two sets of points that differ in mean, spread and form."
+    generator = np.random.default_rng(0)
+    bent = generator.normal(size=(16, 16))
+    real = generator.normal(size=(400, 16)) @ bent
+    return real, np.tanh(generator.normal(size=(300, 16))) @ bent * 1.3 + 0.2
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    "A cache that ends with the test."
+    monkeypatch.setattr(embeddings, "CACHE", tmp_path / "cache")
+
+
+# Metrics, beside those of others
+
+
+def test_frechet_is_what_others_compute(points, monkeypatch):
+    monkeypatch.syspath_prepend(str(CLONE / ".venv/apart"))
+    from torchmetrics.image.fid import _compute_fid
+
+    real, fake = points
+    mine = frechet(real, fake)
+    moments = [(x.mean(0), np.cov(x, rowvar=False)) for x in points]
+    (a, c), (b, d) = moments
+    assert mine == pytest.approx(ot.gaussian.bures_wasserstein_distance(a, b, c, d) ** 2, rel=1e-6)
+    tensors = [torch.from_numpy(part) for part in (a, c, b, d)]
+    assert mine == pytest.approx(_compute_fid(*tensors).item(), rel=1e-6)
+
+
+def test_kid_is_what_others_compute(points, monkeypatch):
+    monkeypatch.syspath_prepend(str(CLONE / ".venv/apart"))
+    from torchmetrics.image.kid import poly_mmd
+
+    real, fake = points[0][:300], points[1]
+    assert kid(real, fake) == pytest.approx(poly_mmd(*map(torch.from_numpy, (real, fake))).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_the_four_shares_are_what_others_compute(points, k):
+    theirs = compute_prdc(*points, nearest_k=k)
+    assert {name: float(score) for name, score in prdc(*points, k=k).items()} == pytest.approx(theirs, rel=1e-9)
+
+
+def test_kad_is_the_closed_form_of_round_gaussians():
+    "Exactly so for the plain sum over pairs, and on average for the closed form."
+    generator = np.random.default_rng(1)
+    real, fake = generator.normal(size=(50, 3)), generator.normal(size=(60, 3)) + 1
+
+    def kernel(x, y):
+        return np.exp(-(((x[:, None] - y) ** 2).sum(2)) / 8)
+
+    within = [(kernel(x, x).sum() - len(x)) / (len(x) * (len(x) - 1)) for x in (real, fake)]
+    assert kad(real, fake, 2.0) == pytest.approx(sum(within) - 2 * kernel(real, fake).mean(), rel=1e-9)
+    drawn = generator.normal(size=(200, 2, 100, 3))
+    found = [kad(a, b + 1, 2.0) for a, b in drawn]
+    truth = 2 * (4 / 6) ** 1.5 * (1 - np.exp(-3 / 12))
+    assert np.mean(found) == pytest.approx(truth, abs=4 * np.std(found) / np.sqrt(200))
+
+
+def test_kad_takes_its_width_from_the_real_points(points):
+    real, fake = points
+    assert kad(real, fake) == kad(real, fake, bandwidth_of(real)) != kad(real, fake, bandwidth_of(fake))
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_vendi_counts_what_differs(n):
+    assert vendi(np.eye(n)) == pytest.approx(n, rel=1e-9)
+    assert vendi(np.repeat(np.eye(30)[:n], 5, 0)) == pytest.approx(n, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [60, 200])
+def test_frechet_needs_no_full_rank(n):
+    "Fewer points than dimensions: the sum of singular values says the same."
+    generator = np.random.default_rng(2)
+    real, fake = generator.normal(size=(2, n, 100))
+    a, b = real - real.mean(0), fake - fake.mean(0)
+    shared = np.linalg.svd(a @ b.T / (n - 1), compute_uv=False).sum()
+    apart = ((real.mean(0) - fake.mean(0)) ** 2).sum()
+    expected = apart + ((a**2).sum() + (b**2).sum()) / (n - 1) - 2 * shared
+    assert frechet(real, fake) == pytest.approx(expected, rel=1e-6)
+
+
+def test_equal_sets_are_at_no_distance_with_endless_points():
+    generator = np.random.default_rng(3)
+    found = [frechet_infinity(*generator.normal(size=(2, 400, 16))) for _ in range(12)]
+    usual = frechet(*generator.normal(size=(2, 400, 16)))
+    assert abs(np.mean(found)) < 0.1 * usual and usual > 0.3
+
+
+@pytest.mark.parametrize("measure", [frechet, frechet_infinity, kid, kad], ids=lambda f: f.__name__)
+def test_intervals_hold_what_they_say(measure):
+    "Of 100 intervals, each from its own points, about 90 hold the mean of all values."
+    generator = np.random.default_rng(4)
+    scores = [measure(a, b + 0.5, repeats=20) for a, b in generator.normal(size=(100, 2, 120, 4))]
+    held = np.mean([score.low <= np.mean(scores) <= score.high for score in scores])
+    assert held > 0.78
+    assert np.mean([score.high - score.low for score in scores]) < 6 * np.std(scores)
+
+
+@pytest.mark.parametrize("measure", [frechet, frechet_infinity, kid, kad, prdc, realism], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("fault", ["few", "nan", "width", "flat"])
+def test_measures_refuse_what_they_cannot_measure(measure, fault):
+    real = np.random.default_rng(5).normal(size=(40, 4))
+    wrong = {"few": real[:3], "nan": np.where(real > 2, np.nan, real), "width": real[:, :3], "flat": real[0]}[fault]
+    with pytest.raises(Refused, match="needed|NaN|numbers"):
+        measure(real, wrong)
+
+
+def test_a_score_says_how_sure_it_is_and_of_how_many(points):
+    score = frechet(*points, repeats=20)
+    assert score.low < score < score.high and score.numbers == (400, 300)
+    assert np.isnan(frechet(*points).low)
+    assert json.loads(json.dumps(score.cell())).keys() == {"value", "low", "high"}
+
+
+def test_copies_are_found(sounds):
+    train, held = sounds[:20], sounds[20:30]
+    late = torch.nn.functional.pad(0.2 * train[:5], (333, 0))[:, : train.shape[1]]
+    shared, which, line = copies(train, held, torch.cat([late, sounds[30:]]), RATE)
+    assert (shared[:5] > line).all() and (which[:5] == np.arange(5)).all() and (shared[5:] < shared[:5].min()).all()
+    cloud = [mel().embed(x, RATE) for x in (train, held, train, sounds[30:])]
+    assert memorised(*cloud[:3]) == 1 and 0.2 < memorised(cloud[0], cloud[1], cloud[3]) < 0.8
+
+
+def test_silence_has_no_landmarks():
+    shared, _, _ = copies(torch.zeros(8, 4000), torch.zeros(8, 4000), torch.zeros(8, 4000), RATE)
+    assert not shared.any()
+
+
+# Embeddings
+
+
+def test_what_was_embedded_is_found_again_wherever_it_lies(sounds):
+    asked = []
+    ear = embeddings.Embedding("ear", "1", lambda x, rate: asked.append(len(x)) or x[:, :4])
+    first = ear.embed(sounds, RATE)
+    again = ear.embed(sounds.clone(), RATE)
+    assert np.array_equal(first, again) and asked == [40]
+    ear.embed(sounds, RATE // 2), ear.embed(sounds + 1e-4, RATE)
+    embeddings.Embedding("ear", "2", ear.points).embed(sounds, RATE)
+    assert asked == [40] * 4
+    for file in embeddings.CACHE.iterdir():
+        file.write_bytes(file.read_bytes()[:50])
+    assert np.array_equal(ear.embed(sounds, RATE), first) and len(asked) == 5
+
+
+def test_an_embedding_that_breaks_down_is_not_kept(sounds):
+    ear = embeddings.Embedding("ear", "1", lambda x, rate: x[:, :4] / 0)
+    with pytest.raises(Refused, match="no numbers for"):
+        ear.embed(sounds, RATE)
+    assert not embeddings.CACHE.exists()
+
+
+@pytest.fixture(scope="module")
+def labelled_store(tmp_path_factory):
+    "Sounds with labels, in a store."
+    return prepare(synthesis(400, 2, DRUMS), tmp_path_factory.mktemp("store") / "store", RATE, 0.3)
+
+
+def test_a_drumnet_hears_what_it_has_learned_and_says_how_well(labelled_store, tmp_path, sounds):
+    path = tmp_path / "drumnet.safetensors"
+    make_drumnet(labelled_store, path, steps=120)
+    ear = drumnet(path)
+    right = float(re.search(r"names ([\d.]+)% of (\d+)", ear.about)[1]) / 100
+    others = Store(
+        labelled_store.path, labelled_store.table[labelled_store.table.split != "train"], labelled_store.report
+    )
+    assert right > 3 / len(DRUMS) and f"of {len(others)} " in ear.about
+    one, other = ear.embed(sounds, RATE), drumnet(shutil.copy(path, tmp_path / "moved")).embed(sounds, RATE)
+    assert np.array_equal(one, other) and one.shape == (40, 64)
+    slow = torch.stack([torch.from_numpy(embeddings.soxr.resample(x, RATE, 22_050)) for x in sounds.numpy()])
+    assert np.corrcoef(one.ravel(), ear.embed(slow, 22_050).ravel())[0, 1] > 0.98
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(Refused, match="damaged"):
+        drumnet(path)
+
+
+def test_a_drumnet_needs_labels(labelled_store, tmp_path):
+    bare = Store(labelled_store.path, labelled_store.table.assign(label=""), labelled_store.report)
+    with pytest.raises(Refused, match="two labels"):
+        make_drumnet(bare, tmp_path / "drumnet.safetensors")
+    assert [ear.name for ear in embeddings.embeddings_of("auto", bare)] == ["mel"]
+
+
+def laion_weights(text_width=0):
+    "Random weights in LAION's layout."
+    torch.manual_seed(0)
+    audio = htsat(96)
+    for parameter in (p for p in audio.parameters() if p.requires_grad):  # but for what makes the spectrogram
+        torch.nn.init.normal_(parameter, std=0.05) if parameter.ndim > 1 else torch.nn.init.uniform_(parameter, 0.5, 1)
+    weights = {f"module.audio_branch.{name}": w.clone() for name, w in audio.state_dict().items()}
+    for half, width in {"audio": 768, "text": text_width}.items():
+        for number, size in (0, width), (2, 512):
+            if width:
+                weights[f"module.{half}_projection.{number}.weight"] = torch.randn(512, size) / size**0.5
+                weights[f"module.{half}_projection.{number}.bias"] = torch.randn(512)
+    return weights
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    "A checkpoint as LAION saves it: all weights under `module.`, and numbers of numpy's beside them."
+    weights = laion_weights(text_width=64)
+    sizes = dict(vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=1, intermediate_size=128)
+    text = RobertaModel(RobertaConfig(**sizes, max_position_embeddings=80, type_vocab_size=1)).state_dict()
+    weights |= {f"module.text_branch.{name}": w for name, w in text.items()}
+    weights["module.text_branch.embeddings.position_ids"] = torch.arange(80)[None]
+    path = tmp_path_factory.mktemp("clap") / "some_clap.pt"
+    torch.save({"epoch": 15, "name": "x", "state_dict": weights, "best": np.float64(0.9)}, path)
+    return path
+
+
+def in_the_names_of_transformers(weights):
+    "LAION's audio weights under the names that they have in transformers."
+    names = {
+        "bn0": "batch_norm", "attn.proj": "attention.output.dense", "attn.relative": "attention.self.relative",
+        "norm1": "layernorm_before", "norm2": "layernorm_after", "mlp.fc1": "intermediate.dense",
+        "mlp.fc2": "output.dense", "audio_branch": "audio_model.audio_encoder",
+        "projection.0": "projection.linear1", "projection.2": "projection.linear2",
+    }  # fmt: skip
+    found = {}
+    for name, w in weights.items():
+        name = name.removeprefix("module.")
+        for old, new in names.items():
+            name = name.replace(old, new)
+        if "attn.qkv" in name:
+            for kind, part in zip(("query", "key", "value"), w.chunk(3), strict=True):
+                found[name.replace("attn.qkv", f"attention.self.{kind}")] = part
+        else:
+            found[name] = w
+    return found
+
+
+def test_clap_is_what_transformers_computes(checkpoint, sounds):
+    model = ClapAudioModelWithProjection(ClapAudioConfig()).eval()
+    missing, _ = model.load_state_dict(in_the_names_of_transformers(laion_weights()), strict=False)
+    assert not [name for name in missing if "relative_position_index" not in name]
+    heard = torch.stack([torch.from_numpy(embeddings.soxr.resample(x, RATE, 48_000)) for x in sounds[:4].numpy()])
+    extractor = ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
+    features = extractor(list(heard.numpy()), sampling_rate=48_000, return_tensors="pt")["input_features"]
+    with torch.no_grad():
+        theirs = torch.nn.functional.normalize(model(features).audio_embeds, dim=1)
+    mine = clap(str(checkpoint)).embed(sounds[:4], RATE)
+    assert np.abs(mine - theirs.numpy()).max() < 1e-5
+    assert np.linalg.norm(mine[0] - mine[1]) > 1e-3 and mine.shape == (4, 512)
+
+
+def test_a_checkpoint_of_an_older_numpy_loads_too(checkpoint, tmp_path):
+    "LAION's files were written when `numpy._core` was called `numpy.core`."
+    path = tmp_path / "old.pt"
+    with zipfile.ZipFile(checkpoint) as new, zipfile.ZipFile(path, "w") as old:
+        for name in new.namelist():
+            content = new.read(name)
+            old.writestr(name, content.replace(b"numpy._core", b"numpy.core") if name.endswith(".pkl") else content)
+    assert embeddings.laion_weights(path).keys() == embeddings.laion_weights(checkpoint).keys()
+
+
+def test_only_numbers_are_taken_from_a_checkpoint(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    torch.save({"state_dict": {"audio_branch.patch_embed.proj.weight": Trap()}}, tmp_path / "trap.pt")
+    with pytest.raises(Refused, match="no CLAP"):
+        clap(str(tmp_path / "trap.pt"))
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("fault", ["cut short", "text", "other model", "missing", "layer gone"])
+def test_a_wrong_checkpoint_is_refused(checkpoint, tmp_path, fault):
+    path = tmp_path / "wrong.pt"
+    if fault == "cut short":
+        path.write_bytes(checkpoint.read_bytes()[:100_000])
+    elif fault == "text":
+        path.write_text("404: not found")
+    elif fault == "other model":
+        torch.save(torch.nn.Linear(2, 2).state_dict(), path)
+    elif fault == "layer gone":
+        weights = laion_weights()
+        torch.save({name: w for name, w in weights.items() if "layers.2" not in name}, path)
+    with pytest.raises(Refused, match="CLAP"):
+        clap(str(path))
+
+
+def test_without_a_network_it_says_which_file_to_put_where(monkeypatch, tmp_path):
+    monkeypatch.setattr(embeddings, "CLONE", tmp_path)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *a, **k: (_ for _ in ()).throw(ConnectionError("no")))
+    with pytest.raises(Refused, match=r"music_audioset_epoch_15_esc_90.14.pt .*data/clap.*mel or drumnet"):
+        clap("music")
+    (tmp_path / "data/clap").mkdir(parents=True)
+    (tmp_path / "data/clap/music_audioset_epoch_15_esc_90.14.pt").write_bytes(b"half of it")
+    with pytest.raises(Refused, match="sha256"):
+        clap("music")
+
+
+def test_clap_reads(checkpoint, tmp_path):
+    letters = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"abcdefghijklmnopqrstuvwxyz", "Ġ"]
+    (tmp_path / "vocab.json").write_text(json.dumps({letter: number for number, letter in enumerate(letters)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    ear = clap(str(checkpoint), words=str(tmp_path))
+    dark, bright, again = ear.text(["a dark kick", "a very bright hat indeed", "a dark kick"])
+    assert np.allclose(dark, again, atol=1e-6) and np.linalg.norm(dark - bright) > 1e-4
+    assert np.linalg.norm(dark) == pytest.approx(1, rel=1e-6)
+    with pytest.raises(Refused, match="tokenizer"):
+        clap(str(checkpoint), words=str(tmp_path / "nothing")).text(["a dark kick"])
+
+
+def test_sounds_longer_than_clap_hears_are_cut(checkpoint):
+    model = Clap(embeddings.laion_weights(checkpoint)).eval()
+    long = torch.randn(1, 500_000)
+    with torch.no_grad():
+        assert torch.equal(model(long), model(long[:, :480_000]))
+
+
+@pytest.mark.parametrize("text", ["klap", "clap:jazz", "drumnet:nowhere", "mel:x", "", "mel, drumnt"])
+def test_an_unknown_embedding_is_refused_before_anything_is_done(text, tmp_path):
+    with pytest.raises(Refused):
+        embeddings.check_embeddings(text)
+    if text == "klap":
+        done = samplevae("run", "--preset", "smoke", "--out", tmp_path / "run", "--set", f"embedding={text}")
+        assert done.returncode == 2 and "did you mean 'clap'" in done.stderr and not (tmp_path / "run").exists()
+
+
+# Evaluation
+
+
+def write_folder(path, waves, rate=RATE):
+    "Sounds as files."
+    path.mkdir(parents=True)
+    for number, wave in enumerate(waves):
+        soundfile.write(path / f"{number:03}.wav", np.asarray(wave), rate)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    "Real sounds, others like them, and noise, in folders."
+    place = tmp_path_factory.mktemp("folders")
+    waves = synthesise(draw(torch.arange(260), 3, DRUMS), RATE, 0.3).numpy()
+    write_folder(place / "real", waves[:200])
+    write_folder(place / "others", waves[200:])
+    write_folder(place / "noise", 0.3 * np.random.default_rng(0).normal(size=(20, 5000)))
+    return place
+
+
+FORM = ("--rate", RATE, "--seconds", 0.3)
+
+
+def test_any_folder_can_be_scored(folders, tmp_path):
+    out = tmp_path / "out"
+    done = samplevae(
+        "evaluate", folders / "others", folders / "noise", "--reference", folders / "real", "--out", out, *FORM
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["sounds"]: row for row in json.loads((out / "metrics.json").read_text())["generation by mel"]}
+    assert list(rows) == ["real, held out", "others", "noise"] or list(rows)[1:3] == ["others", "noise"]
+    assert rows["others"]["Fréchet ↓"]["high"] < rows["noise"]["Fréchet ↓"]["low"]
+    assert rows["others"]["number"] == 60 and "Fréchet" in done.stdout
+    assert (out / "report.html").exists() and len(list((out / "figures").glob("*.png"))) >= 4
+    again = samplevae("evaluate", folders / "others", "--reference", folders / "real", "--out", out, *FORM)
+    assert again.returncode == 0, again.stderr
+
+
+class Mimic(torch.nn.Module):
+    "What a RAVE export looks like from outside."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sr = 22_050
+        self.register_buffer("decode_params", torch.tensor([4, 64, 1, 1]))
+
+    @torch.jit.export
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(x.shape[0], -1, 64)[:, :, :4].transpose(1, 2)
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(z.mean(1, keepdim=True).repeat_interleave(64, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.decode(self.encode(x))
+
+
+def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, tmp_path):
+    torch.jit.script(Mimic()).save(tmp_path / "mimic.ts")
+    out = tmp_path / "out"
+    done = samplevae("evaluate", tmp_path / "mimic.ts", smoke_run, "--reference", folders / "real", "--out", out, *FORM)
+    assert done.returncode == 0, done.stderr
+    names = [row["sounds"] for row in json.loads((out / "metrics.json").read_text())["generation by mel"]]
+    expected = ["mimic, came back", "mimic, chance", "smoke, flow prior", "smoke, normal prior"]
+    assert names == ["real, held out", *expected, "noise"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["few", "empty", "missing", "text", "cut .ts", "other .ts", "silent", "a run's folder"]
+)
+def test_what_cannot_be_scored_is_refused_and_leaves_nothing(folders, smoke_run, tmp_path, fault):
+    path, out = tmp_path / "in", tmp_path / "out"
+    if fault == "few":
+        write_folder(path, np.random.default_rng(0).normal(size=(3, 4000)) / 9)
+    elif fault == "empty":
+        path.mkdir()
+    elif fault == "text":
+        path.write_text("no sound")
+    elif fault == "silent":
+        write_folder(path, np.zeros((20, 4000)))
+    elif fault == "a run's folder":
+        path, out = folders / "others", smoke_run
+    elif fault.endswith(".ts"):
+        path = tmp_path / "model.ts"
+        torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+        fault == "cut .ts" and path.write_bytes(path.read_bytes()[:300])
+    before = (smoke_run / "config.json").read_text()
+    done = samplevae("evaluate", path, "--reference", folders / "real", "--out", out, *FORM)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert str(path.name) in done.stderr or str(out) in done.stderr
+    assert out == smoke_run or not (out / "metrics.json").exists()
+    assert (smoke_run / "config.json").read_text() == before
+
+
+def test_files_of_every_kind_are_heard_alike(folders, tmp_path):
+    "Another rate, two channels, a late onset and a bad file among them."
+    waves = synthesise(draw(torch.arange(200, 212), 3, DRUMS), 48_000, 0.3).numpy()
+    late = np.concatenate([np.zeros((12, 9600), np.float32), waves], 1)
+    path = write_folder(tmp_path / "mixed", np.stack([late, late], 2), 48_000)
+    (path / "bad.wav").write_bytes(b"RIFF")
+    done = samplevae(
+        "evaluate", path, "--reference", folders / "real", "--out", tmp_path / "out", *FORM, "--embedding", "mel"
+    )
+    assert done.returncode == 0 and "1 of 13 sounds cannot be used" in done.stdout, done.stderr
+    row = json.loads((tmp_path / "out/metrics.json").read_text())["generation by mel"][1]
+    assert row["number"] == 12
+
+
+def test_a_run_has_its_row_with_intervals_floor_and_ceiling(smoke_run):
+    content = json.loads((smoke_run / "metrics.json").read_text())
+    rows = content["generation by mel"]
+    assert [row["sounds"] for row in rows][:1] + [rows[-1]["sounds"]] == ["real, held out", "noise"]
+    for row in rows:
+        assert row["Fréchet ↓"]["low"] < row["Fréchet ↓"]["value"] < row["Fréchet ↓"]["high"]
+    assert len({tuple(row) for row in rows}) == 1, "rows of a table have the same columns"
+    assert {"reconstruction", "novelty"} < content.keys()
+    assert rows[0]["Fréchet ↓"]["value"] < rows[-1]["Fréchet ↓"]["value"]
+
+
+def test_measures_name_too_few_instead_of_inventing():
+    found = metrics.measured(*np.random.default_rng(0).normal(size=(2, 9, 4)))
+    assert found["precision ↑"] == "too few" and found["coverage ↑"] == "too few" and found["KID ↓"]["value"] < 10
