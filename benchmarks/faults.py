@@ -110,7 +110,6 @@ def main():
     about = f"{len(reference)} drums and notes against {len(others)} of other groups, 44.1 kHz, 1 s; {ears[1].about}"
     content = {
         "about": about,
-        "rows": rows,
         "seen": {name: seen(rows[name]) for name in rows},
         "curves": {name: curves(rows[name]) for name in rows},
         "fingerprints": {
@@ -145,10 +144,8 @@ def seen(rows):
             found = "–"
             for degree in range(4, 0, -1):
                 row = rows[f"{fault} {degree}"][measure]
-                apart = row["low"] > usual["high"] if worse > 0 else row["high"] < usual["low"]
-                if not apart:
-                    break
-                found = str(degree)
+                if row["low"] > usual["high"] if worse > 0 else row["high"] < usual["low"]:
+                    found = str(degree)
             table.setdefault(fault, {})[measure] = found
     return table
 

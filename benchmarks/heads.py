@@ -61,7 +61,7 @@ def learn(model, sounds, held, seconds, name):
             group["lr"] = (
                 config.learning_rate * min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * spent / seconds))
             )
-        terms, _ = terms_of(model, x, config)
+        terms = terms_of(model, x, config)
         optimiser.zero_grad(set_to_none=True)
         (apart_by(terms, config) + asked(terms, config, warm_up(spent, seconds))).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

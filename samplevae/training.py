@@ -139,8 +139,8 @@ def compiled(model: SampleVAE, fabric: "Fabric") -> SampleVAE:
     return model
 
 # %% ../nbs/11_training.ipynb #28216c4c
-def terms_of(model: nn.Module, x: Tensor, config: Config) -> tuple[dict[str, Tensor], Tensor]:
-    "The terms of the loss, and what came back, which can be asked for its slope."
+def terms_of(model: nn.Module, x: Tensor, config: Config) -> dict[str, Tensor]:
+    "The terms of the loss."
     y, z, posterior = model(x, 2 if config.energy and config.noise else 1)
     spent, mel = kl(posterior), config.sample_rate if config.bins == "mel" else 0
     far, spread = energy_distance(x, y, windows_of(config.windows), config.padding, mel)
@@ -151,7 +151,7 @@ def terms_of(model: nn.Module, x: Tensor, config: Config) -> tuple[dict[str, Ten
         terms["correlation"] = total_correlation(z, posterior)
     if names := named(config.attributes, ATTRIBUTES, "attribute"):
         terms["attributes"] = follows(z.flatten(1)[:, : len(names)], x, names)
-    return terms, y
+    return terms
 
 
 def asked(terms: dict[str, Tensor], config: Config, warm: float = 1.0) -> Tensor:
@@ -177,7 +177,7 @@ class Representation:
     def step(self, x: Tensor, step: int) -> dict[str, Tensor]:  # (B, 1, T), and its number in this phase
         "One step; returns the terms of its loss."
         self.pace(step)
-        terms, _ = terms_of(self.model, x, self.config)
+        terms = terms_of(self.model, x, self.config)
         loss = apart_by(terms, self.config) + asked(terms, self.config, warm_up(step, self.steps))
         self.fabric.backward(loss)
         return terms | {"slope": self.move()}
@@ -217,7 +217,7 @@ class Adversarial(Representation):
         self.pace(step)
         y, z, posterior = self.model(x, 2 if self.config.energy and self.config.noise else 1)
         made = y.detach().requires_grad_()
-        terms, _ = terms_of(lambda *_: (made, z, posterior), x, self.config)
+        terms = terms_of(lambda *_: (made, z, posterior), x, self.config)
         found = self.judges(torch.cat([x, made[: len(x)]]))
         terms |= dict(zip(("judges", "verdict", "features"), judged(found, self.config.verdict), strict=True))
         self.fabric.backward(terms["judges"], inputs=[*self.judges.parameters()], retain_graph=True)
