@@ -15,7 +15,7 @@ from typing import Any
 
 # %% ../nbs/22_cli.ipynb #49ec8f2f
 from .experiments import Failed, batch, config_from, execute, is_first, read_experiment, train_here
-from .runs import PRESETS, STAGES, Config, Refused, Run, Stopped, read_json, readable, title_of
+from .runs import PRESETS, STAGES, Config, Refused, Run, Stopped, read_json, readable, title_of, upright
 
 # %% ../nbs/22_cli.ipynb #f6406271
 def parser() -> argparse.ArgumentParser:
@@ -87,10 +87,8 @@ def where(run: Run) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    "Rows as aligned text; turned on their side where they are long."
-    if len(rows[0]) > 7 and "setting" not in rows[0]:
-        first, *others = rows[0]
-        rows = [{first: key} | {row[first]: row[key] for row in rows} for key in others]
+    "Rows as aligned text."
+    rows = upright(rows)
     cells = [list(rows[0]), *([str(readable(value)) for value in row.values()] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join(

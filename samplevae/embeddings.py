@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CACHE', 'LAION', 'CLAPS', 'KNOWN', 'mel_embedding', 'Embedding', 'same_length', 'content', 'mel', 'at_rate',
            'DrumNet', 'labelled', 'levels_of', 'fit_drumnet', 'make_drumnet', 'drumnet', 'hashed', 'drumnet_of',
-           'repeated', 'htsat', 'Clap', 'laion_weights', 'clap_file', 'fetch', 'clap', 'read_by', 'text_half',
+           'repeated', 'htsat', 'Clap', 'laion_weights', 'clap_file', 'fetch', 'clap', 'read_by', 'ranked', 'text_half',
            'check_embeddings', 'embeddings_of']
 
 # %% ../nbs/13_embeddings.ipynb #0a7d7d7a
@@ -72,6 +72,8 @@ class Embedding:
     def embed(self, sounds: Tensor, rate: int, run: Run | None = None) -> np.ndarray:  # (n, T) -> (n, D) float64
         "A point for each sound."
         sounds = same_length(sounds)
+        if not 1000 <= rate <= 1_000_000:
+            raise Refused(f"a rate of {rate} Hz cannot be: it is the number of samples in a second")
         path = CACHE / f"{self.name.replace(':', '-')}-{content(sounds, rate, self.key)}.npy"
         with suppress(OSError, ValueError, EOFError):  # not there, or damaged
             return np.load(path)
@@ -362,6 +364,13 @@ def read_by(weights: dict[str, Tensor], texts: list[str], words: str) -> np.ndar
     branch, projection = text_half(weights)
     read = branch(**{name: torch.tensor(tokens[name]) for name in ("input_ids", "attention_mask")}).pooler_output
     return F.normalize(projection(read), dim=1).double().numpy()
+
+
+def ranked(ear: Embedding, words: str, sounds: Tensor, rate: int) -> np.ndarray:  # (n, T) -> (n,)
+    "The rows of sounds in the order in which they fit some words, as in `ranked(clap(), 'a dark kick', sounds, rate)`."
+    if ear.text is None:
+        raise Refused(f"the embedding {ear.name} does not read: use clap")
+    return (-ear.embed(sounds, rate) @ ear.text([words])[0]).argsort()
 
 
 def text_half(weights: dict[str, Tensor]) -> tuple[nn.Module, nn.Module]:

@@ -10,7 +10,9 @@ __all__ = ['noise_like', 'reference_of', 'generation_rows', 'mean_of', 'reconstr
 
 # %% ../nbs/15_evaluation.ipynb #fc4ea819
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from .audio import COLOURS, BadAudio, draw_spectrogram, draw_wave, fit, grid
 from .dataset import Store, ahead, chunks, folder, in_words, store_of
 from .embeddings import Embedding, check_embeddings, embeddings_of, mel
 from .losses import compared
-from .metrics import Score, copies, halves, measured, memorised, nearest_to, realism
+from .metrics import Score, TooFew, copies, halves, measured, memorised, nearest_to, realism
 from .prior import PRIORS, fit_priors, generate, load_model, load_prior
 from .runs import Config, Progress, Refused, Run, check_folder, pick_device, readable, write_json
 from .training import held_out, reconstruct
@@ -83,12 +85,15 @@ def novelty_rows(
 ) -> list[dict[str, Any]]:  # (n, T) each
     "How new sounds are; fingerprints are compared with so many of the training sounds."
     points = {name: mel().embed(sounds, rate) for name, sounds in (sets | {"train": train, "held": held}).items()}
-    rows = []
-    for name, sounds in sets.items():
-        shared, _, line = copies(train[:most], held, sounds, rate)
-        nearer = memorised(points["train"], points["held"], points[name], repeats=200)
-        said = {"nearer than held out (0.5: fair)": nearer.cell(), "copies by fingerprint": int((shared > line).sum())}
-        rows.append({"sounds": name, "number": len(sounds)} | said | {"training sounds compared": len(train[:most])})
+    some = train[:: -(-len(train) // most)]
+    shared, _, line = copies(some, held, torch.cat(list(sets.values())), rate)
+    ends, rows = np.cumsum([len(sounds) for sounds in sets.values()]), []
+    for (name, sounds), copied in zip(sets.items(), np.split(shared > line, ends[:-1]), strict=True):
+        nearer: Any = "too few"
+        with suppress(TooFew):
+            nearer = memorised(points["train"], points["held"], points[name], repeats=200).cell()
+        said = {"nearer than held out (0.5: fair)": nearer, "copies by fingerprint": int(copied.sum())}
+        rows.append({"sounds": name, "number": len(sounds)} | said | {"training sounds compared": len(some)})
     return rows
 
 # %% ../nbs/15_evaluation.ipynb #c602ce97
@@ -137,11 +142,9 @@ def map_figure(clouds: dict[str, np.ndarray]) -> Figure:  # (n, D) each; the fir
 def best_and_worst(sounds: Tensor, real: np.ndarray, points: np.ndarray, rate: int, count: int = 8) -> Figure:
     "The sounds that lie best among the real ones, and those that lie worst."
     score = realism(real, points)
-    order = score.argsort()[::-1]
-    rows = order if len(order) < 2 * count else [*order[:count], *order[-count:]]
-    return grid(
-        sounds[rows.copy() if isinstance(rows, np.ndarray) else rows], rate, [f"{score[row]:.2f}" for row in rows]
-    )
+    order = score.argsort()[::-1].tolist()
+    rows = order if len(order) < 2 * count else order[:count] + order[-count:]
+    return grid(sounds[rows], rate, [f"{score[row]:.2f}" for row in rows])
 
 # %% ../nbs/15_evaluation.ipynb #4479fcbb
 def closest_pairs(
@@ -265,7 +268,7 @@ def from_rave(
     except (RuntimeError, AttributeError, ValueError) as error:
         raise Refused(f"{path} is no RAVE export, or cut short: {str(error).splitlines()[0]}") from error
     heard = resample(held, rate, own)
-    length = -(-heard.shape[1] // ratio) * ratio  # whole frames
+    length = -((-heard.shape[1] - own // 4) // ratio) * ratio  # whole frames, and time for those that answer late
 
     def asked(method: Any, x: Tensor) -> Tensor:  # (n, C, frames) -> (n, length)
         parts = []
@@ -328,7 +331,8 @@ def compare(run: Run, paths: list[Path], store: Store, most: int = 4000) -> dict
     rows = {"real, held out": held} | sets | {"noise": noise_like(held, rate)}
     ears = embeddings_of(run.config.embedding, store, run.config.device, run)
     metrics = {title_by(ear): generation_rows(rows, reference, rate, ear, run) for ear in ears}
-    metrics["novelty"] = novelty_rows(new, reference, held, rate)
+    if new:
+        metrics["novelty"] = novelty_rows(new, reference, held, rate)
     for number, (name, sounds) in enumerate(sets.items(), 1):
         label = name.replace(" ", "_").replace("/", "_")
         picture_set(run, label, sounds, reference, number)
@@ -371,6 +375,8 @@ def score(
     check_folder(out)
     config, store = real_sounds(reference, rate, seconds, embedding)
     run = Run.create(out, config, fresh=True)
+    for old in "metrics.json", "report.html", "figures", "sounds":  # of the last time
+        shutil.rmtree(out / old, ignore_errors=True) if (out / old).is_dir() else (out / old).unlink(missing_ok=True)
     with run.lock(), run.stage("evaluate"):
         compare(run, paths, store or store_of(run), most)
     run.report()

@@ -6,7 +6,8 @@
 __all__ = ['STAGES', 'PRESETS', 'CLONE', 'TEMPLATE', 'Refused', 'Stopped', 'nearest', 'named', 'setting', 'Config', 'checked',
            'article', 'in_short', 'title_of', 'injected', 'settings_of', 'listing', 'fingerprint', 'atomic',
            'write_json', 'write_array', 'read_json', 'commit', 'hardware', 'versions', 'pick_device', 'Run',
-           'check_folder', 'alone', 'on_signal', 'Progress', 'Line', 'inline', 'readable', 'name_of', 'sound_groups']
+           'check_folder', 'alone', 'on_signal', 'Progress', 'Line', 'inline', 'readable', 'upright', 'name_of',
+           'sound_groups']
 
 # %% ../nbs/00_runs.ipynb #82478d7e
 import ast
@@ -611,6 +612,14 @@ def readable(value: Any) -> Any:
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
+def upright(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    "A table as it is best read: one with many columns is turned on its side."
+    if len(rows[0]) <= 7:
+        return rows
+    first, *others = rows[0]
+    return [{first: key} | {str(row[first]): row[key] for row in rows} for key in others]
+
+
 def name_of(path: Path) -> str:
     "A file's name as a heading: `02-flow_prior` becomes `flow prior`."
     return path.stem.partition("-")[2].replace("_", " ") or path.stem.replace("_", " ")
@@ -631,7 +640,9 @@ def sound_groups(run: Run) -> dict[str, list[dict[str, str]]]:
 def report(self: Run) -> Path:
     "Write report.html from the metrics, sounds and figures that are in the folder."
     metrics = read_json(self / "metrics.json", {}) | read_json(self / "learned.json", {})
-    tables = {name: [{k: readable(v) for k, v in row.items()} for row in rows] for name, rows in metrics.items()}
+    tables = {
+        name: [{k: readable(v) for k, v in row.items()} for row in upright(rows)] for name, rows in metrics.items()
+    }
     captions = read_json(self / "figures/captions.json", {})
     shown = [(self / f"figures/{name}.png", caption) for name, caption in sorted(captions.items())]
     pictures = [{"name": name_of(p), "image": inline(p, "image/png"), "caption": text} for p, text in shown]

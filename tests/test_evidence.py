@@ -154,7 +154,7 @@ def test_intervals_hold_what_they_say(measure):
 def test_measures_refuse_what_they_cannot_measure(measure, fault):
     real = np.random.default_rng(5).normal(size=(40, 4))
     wrong = {"few": real[:3], "nan": np.where(real > 2, np.nan, real), "width": real[:, :3], "flat": real[0]}[fault]
-    with pytest.raises(Refused, match="needed|NaN|numbers"):
+    with pytest.raises(Refused, match="needed|NaN|numbers|have to come"):
         measure(real, wrong)
 
 
@@ -194,6 +194,13 @@ def test_what_was_embedded_is_found_again_wherever_it_lies(sounds):
     for file in embeddings.CACHE.iterdir():
         file.write_bytes(file.read_bytes()[:50])
     assert np.array_equal(ear.embed(sounds, RATE), first) and len(asked) == 5
+
+
+@pytest.mark.parametrize("fault", ["one sound", "none", "lengths", "nan", "rate"])
+def test_what_cannot_be_embedded_is_refused(sounds, fault):
+    wrong = {"one sound": sounds[0], "none": sounds[:0], "lengths": [sounds[0], sounds[1][:9]], "nan": sounds / 0}
+    with pytest.raises(Refused, match="number, samples|one length|NaN|0 Hz"):
+        mel().embed(wrong.get(fault, sounds), 0 if fault == "rate" else RATE)
 
 
 def test_an_embedding_that_breaks_down_is_not_kept(sounds):
@@ -354,6 +361,12 @@ def test_clap_reads(checkpoint, tmp_path):
     dark, bright, again = ear.text(["a dark kick", "a very bright hat indeed", "a dark kick"])
     assert np.allclose(dark, again, atol=1e-6) and np.linalg.norm(dark - bright) > 1e-4
     assert np.linalg.norm(dark) == pytest.approx(1, rel=1e-6)
+    waves = synthesise(draw(torch.arange(6)), RATE, 0.3)
+    order = embeddings.ranked(ear, "a dark kick", waves, RATE)
+    near = ear.embed(waves, RATE) @ dark
+    assert sorted(order) == [*range(6)] and (np.diff(near[order]) <= 0).all()
+    with pytest.raises(Refused, match="does not read"):
+        embeddings.ranked(mel(), "a dark kick", waves, RATE)
     with pytest.raises(Refused, match="tokenizer"):
         clap(str(checkpoint), words=str(tmp_path / "nothing")).text(["a dark kick"])
 
@@ -410,8 +423,9 @@ def test_any_folder_can_be_scored(folders, tmp_path):
     assert rows["others"]["Fréchet ↓"]["high"] < rows["noise"]["Fréchet ↓"]["low"]
     assert rows["others"]["number"] == 60 and "Fréchet" in done.stdout
     assert (out / "report.html").exists() and len(list((out / "figures").glob("*.png"))) >= 4
-    again = samplevae("evaluate", folders / "others", "--reference", folders / "real", "--out", out, *FORM)
+    again = samplevae("evaluate", folders / "noise", "--reference", folders / "real", "--out", out, *FORM)
     assert again.returncode == 0, again.stderr
+    assert not [path for path in out.rglob("*") if "others" in path.name], "nothing is left of the last time"
 
 
 class Mimic(torch.nn.Module):
