@@ -577,7 +577,7 @@ TEMPLATE = """<!doctype html>
 <style>
  body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
  h1 { font-weight: 650 } h2 { margin-top: 2.5rem; font-weight: 600 } figure { margin: 1rem 0 } img { max-width: 100% }
- table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .25rem .9rem .25rem 0 }
+ table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .25rem .9rem .25rem 0 } td:first-child { white-space: nowrap }
  th { text-align: left; border-bottom: 1px solid #bbb } figcaption, .small { color: #666; font-size: .85rem }
  .sounds { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem }
  .warning { background: #fff3cd; border-left: .4rem solid #d55e00; padding: .6rem 1rem }
@@ -617,6 +617,8 @@ def upright(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if len(rows[0]) <= 7:
         return rows
     first, *others = rows[0]
+    if not isinstance(rows[0][first], str):  # a row without a name
+        return [{"": key, "value": value} for key, value in rows[0].items()]
     return [{first: key} | {str(row[first]): row[key] for row in rows} for key in others]
 
 
