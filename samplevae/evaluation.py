@@ -327,6 +327,10 @@ def compare(run: Run, paths: list[Path], store: Store, most: int = 4000) -> dict
     for path in paths:
         found = sounds_of(path, store, held, most)
         sets |= {name if name not in sets else f"{path.parent.name}/{name}": sounds for name, sounds in found.items()}
+    numbers = {len(held), *map(len, sets.values())}
+    if max(numbers) > 1.2 * min(numbers):
+        said = "Fréchet's distance falls with their number, so compare by Fréchet ∞, KID or KAD"
+        run.warn(f"sets of {min(numbers)} to {max(numbers)} sounds: {said}")
     new = {name: sounds for name, sounds in sets.items() if not name.endswith("came back")}
     rows = {"real, held out": held} | sets | {"noise": noise_like(held, rate)}
     ears = embeddings_of(run.config.embedding, store, run.config.device, run)
