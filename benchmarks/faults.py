@@ -1,7 +1,7 @@
 """Which measure sees which fault, on recorded one-shots.
 
 `python benchmarks/faults.py FOLDER` takes a folder of labelled one-shots, gives half of its groups to the reference and half to
-the others, spoils the others in six ways and five degrees, and measures each set in each embedding. The tables go to
+the others, spoils the others in seven ways and four degrees, and measures each set in each embedding. The tables go to
 data/faults.json, which the chapter on metrics shows. A few minutes on two cores.
 """
 

@@ -146,6 +146,8 @@ def opened(
     path: str | Path,  # any format that libsndfile knows
 ) -> Iterator[soundfile.SoundFile]:
     "A sound file to read from, or `BadAudio` with the reason why that cannot be done."
+    if not os.path.isfile(path) and os.path.exists(path):  # a pipe would keep us waiting
+        raise BadAudio("not a file")
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:  # as bytes, since not all names are text
             yield file

@@ -50,10 +50,15 @@ def parser() -> argparse.ArgumentParser:
     judge = commands.add_parser("evaluate", help="score folders of sounds, RAVE exports or runs against real sounds")
     judge.add_argument("sounds", nargs="+", type=Path, help="folders of sounds, RAVE exports (.ts), or runs")
     judge.add_argument(
-        "--reference", type=Path, required=True, help="the real ones: a folder of sounds, a store or a run"
+        "--reference",
+        type=Path,
+        required=True,
+        help="the real ones: a folder of sounds (labels: its sub-folders), a store or a run",
     )
-    judge.add_argument("--out", type=Path, help="where the result goes; default: outputs/evaluate-NAME")
-    judge.add_argument("--embedding", default="auto", help="auto, mel, drumnet or clap, with commas; default: auto")
+    judge.add_argument("--out", type=Path, help="where the result goes; default: outputs/SOUNDS-against-REFERENCE")
+    judge.add_argument(
+        "--embedding", default="auto", help="auto, mel, drumnet[:FILE], clap[:general], clap:FILE, with commas"
+    )
     judge.add_argument("--rate", type=int, default=44_100, help="Hz, for a folder as reference; default: 44100")
     judge.add_argument("--seconds", type=float, default=1.0, help="length, for a folder as reference; default: 1")
     judge.add_argument("--most", type=int, default=4000, help="sounds to take from each, at random; default: 4000")
@@ -133,8 +138,8 @@ def judged(options: argparse.Namespace) -> str:  # the tables, and where the res
     "Score others' sounds."
     from samplevae.evaluation import score  # takes seconds
 
-    name = "-".join(path.stem for path in options.sounds[:3])
-    out = options.out or Path("outputs") / f"evaluate-{name}"
+    name = "-".join(path.resolve().stem for path in options.sounds[:3])
+    out = options.out or Path("outputs") / f"{name}-against-{options.reference.resolve().name}"
     run = score(options.sounds, options.reference, out, options.embedding, options.rate, options.seconds, options.most)
     tables = [f"{name}\n{table(rows)}" for name, rows in read_json(run / "metrics.json").items()]
     return "\n\n".join([*tables, f"report  {run / 'report.html'}"])

@@ -590,6 +590,9 @@ TEMPLATE = """<!doctype html>
 <table><tr>{% for key in rows[0] %}<th>{{ key }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table>
 {% endfor %}
+<p class="small">In brackets: a 90% confidence interval. ↓: less is better, ↑: more is better. What real, held-out sounds have is the
+floor, the best that can be expected; what noise has is the ceiling. Precision and density: how good; recall, coverage and
+Vendi: how varied. How it is all measured: chapters 14 and 15.</p>
 {% for group, sounds in groups.items() %}<h2>{{ group }}</h2><div class="sounds">
 {% for sound in sounds %}<figure>{% if sound.picture %}<img alt="{{ sound.name }}" src="{{ sound.picture }}">{% endif %}
 <audio controls preload="auto" src="{{ sound.wave }}"></audio><figcaption>{{ sound.name }}</figcaption></figure>

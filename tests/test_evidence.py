@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import ot
@@ -24,6 +25,7 @@ from transformers import (
 from samplevae import embeddings, metrics
 from samplevae.dataset import DRUMS, Store, prepare, synthesis
 from samplevae.embeddings import Clap, clap, drumnet, htsat, make_drumnet, mel
+from samplevae.evaluation import sounds_of
 from samplevae.metrics import (
     bandwidth_of,
     copies,
@@ -102,16 +104,20 @@ def test_kad_is_the_closed_form_of_round_gaussians():
         return np.exp(-(((x[:, None] - y) ** 2).sum(2)) / 8)
 
     within = [(kernel(x, x).sum() - len(x)) / (len(x) * (len(x) - 1)) for x in (real, fake)]
-    assert kad(real, fake, 2.0) == pytest.approx(sum(within) - 2 * kernel(real, fake).mean(), rel=1e-9)
+    assert kad(real, fake, bandwidth=2.0) == pytest.approx(sum(within) - 2 * kernel(real, fake).mean(), rel=1e-9)
     drawn = generator.normal(size=(200, 2, 100, 3))
-    found = [kad(a, b + 1, 2.0) for a, b in drawn]
+    found = [kad(a, b + 1, bandwidth=2.0) for a, b in drawn]
     truth = 2 * (4 / 6) ** 1.5 * (1 - np.exp(-3 / 12))
     assert np.mean(found) == pytest.approx(truth, abs=4 * np.std(found) / np.sqrt(200))
 
 
 def test_kad_takes_its_width_from_the_real_points(points):
     real, fake = points
-    assert kad(real, fake) == kad(real, fake, bandwidth_of(real)) != kad(real, fake, bandwidth_of(fake))
+    assert (
+        kad(real, fake)
+        == kad(real, fake, bandwidth=bandwidth_of(real))
+        != kad(real, fake, bandwidth=bandwidth_of(fake))
+    )
 
 
 @pytest.mark.parametrize("n", [1, 2, 30])
@@ -191,9 +197,15 @@ def test_what_was_embedded_is_found_again_wherever_it_lies(sounds):
     ear.embed(sounds, RATE // 2), ear.embed(sounds + 1e-4, RATE)
     embeddings.Embedding("ear", "2", ear.points).embed(sounds, RATE)
     assert asked == [40] * 4
-    for file in embeddings.CACHE.iterdir():
-        file.write_bytes(file.read_bytes()[:50])
-    assert np.array_equal(ear.embed(sounds, RATE), first) and len(asked) == 5
+    damages = [
+        lambda whole: whole[:50],
+        lambda whole: b"PK\x03\x04" + whole,
+        lambda whole: whole.replace(b"{'d", b"{(d"),
+    ]
+    for number, damage in enumerate(damages, 5):
+        for file in embeddings.CACHE.iterdir():
+            file.write_bytes(damage(file.read_bytes()))
+        assert np.array_equal(ear.embed(sounds, RATE), first) and len(asked) == number
 
 
 @pytest.mark.parametrize("fault", ["one sound", "none", "lengths", "nan", "rate"])
@@ -419,9 +431,10 @@ def test_any_folder_can_be_scored(folders, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     rows = {row["sounds"]: row for row in json.loads((out / "metrics.json").read_text())["generation by mel"]}
-    assert list(rows) == ["real, held out", "others", "noise"] or list(rows)[1:3] == ["others", "noise"]
-    assert rows["others"]["Fréchet ↓"]["high"] < rows["noise"]["Fréchet ↓"]["low"]
-    assert rows["others"]["number"] == 60 and "Fréchet" in done.stdout
+    assert list(rows) == ["real, held out", "others", "noise (2)", "noise"]
+    assert rows["others"]["Fréchet ↓"]["high"] < rows["noise (2)"]["Fréchet ↓"]["low"]
+    assert rows["others"]["number"] == 60 <= rows["real, held out"]["number"] and "Fréchet" in done.stdout
+    assert "20 sounds, and" in done.stderr, "fewer than the floor has: it is said"
     assert (out / "report.html").exists() and len(list((out / "figures").glob("*.png"))) >= 4
     again = samplevae("evaluate", folders / "noise", "--reference", folders / "real", "--out", out, *FORM)
     assert again.returncode == 0, again.stderr
@@ -446,6 +459,26 @@ class Mimic(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.decode(self.encode(x))
+
+
+@pytest.mark.parametrize("fault", ["rate", "frames", "shape", "nan"])
+def test_an_export_that_misbehaves_is_refused(folders, tmp_path, fault):
+    class Shapeless(Mimic):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:, 0]
+
+    class Silent(Mimic):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x / 0
+
+    model = {"shape": Shapeless, "nan": Silent}.get(fault, Mimic)()
+    model.sr = -5 if fault == "rate" else model.sr
+    model.decode_params[1] = 0 if fault == "frames" else 64
+    path = tmp_path / "model.ts"
+    torch.jit.script(model).save(path)
+    held = synthesise(draw(torch.arange(9)), RATE, 0.3)
+    with pytest.raises(Refused, match="RAVE export|usable sounds"):
+        sounds_of(path, SimpleNamespace(rate=RATE), held, 100)
 
 
 def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, tmp_path):
@@ -473,6 +506,10 @@ def test_what_cannot_be_scored_is_refused_and_leaves_nothing(folders, smoke_run,
         write_folder(path, np.zeros((20, 4000)))
     elif fault == "a run's folder":
         path, out = folders / "others", smoke_run
+    elif fault in ("other files", "begun"):  # of a run that was begun there is nothing but its settings
+        path = folders / "others"
+        out.mkdir()
+        (out / {"other files": "thesis.tex", "begun": "config.json"}[fault]).write_text("{}")
     elif fault.endswith(".ts"):
         path = tmp_path / "model.ts"
         torch.jit.script(torch.nn.Linear(2, 2)).save(path)
@@ -483,6 +520,40 @@ def test_what_cannot_be_scored_is_refused_and_leaves_nothing(folders, smoke_run,
     assert str(path.name) in done.stderr or str(out) in done.stderr
     assert out == smoke_run or not (out / "metrics.json").exists()
     assert (smoke_run / "config.json").read_text() == before
+
+
+def test_a_refusal_takes_nothing_away(folders, tmp_path):
+    "Neither does a kill: the new result is made aside, and takes the old one's place when it is whole."
+    out, few = tmp_path / "out", write_folder(tmp_path / "few", np.random.default_rng(0).normal(size=(3, 4000)) / 9)
+    options = ("--reference", folders / "real", "--out", out, *FORM, "--embedding", "mel")
+    assert samplevae("evaluate", folders / "others", *options).returncode == 0
+    before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert samplevae("evaluate", few, *options).returncode == 2
+    assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.lock", "few", "out"]
+
+
+def test_sets_of_one_name_stay_apart_and_odd_names_are_drawn(folders, tmp_path):
+    paths = []
+    for name in ("a/kit", "b/kit", "c/kit", "real, held out", "$a_1^{2$"):
+        paths.append(tmp_path / name)
+        shutil.copytree(folders / "noise", paths[-1])
+    os.mkfifo(paths[0] / "pipe.wav")
+    out = tmp_path / "out"
+    done = samplevae("evaluate", *paths, "--reference", folders / "real", "--out", out, *FORM, "--embedding", "mel")
+    assert done.returncode == 0, done.stderr
+    names = [row["sounds"] for row in json.loads((out / "metrics.json").read_text())["generation by mel"]]
+    expected = ["kit", "kit (2)", "kit (3)", "real, held out (2)", "$a_1^{2$"]
+    assert names == ["real, held out", *expected, "noise"]
+    assert "1 not a file" in done.stdout
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_a_reference_of_too_few_is_refused(folders, tmp_path, count):
+    waves = synthesise(draw(torch.arange(count)), RATE, 0.3)
+    reference = write_folder(tmp_path / "real", waves)
+    done = samplevae("evaluate", folders / "others", "--reference", reference, "--out", tmp_path / "out", *FORM)
+    assert done.returncode == 2 and "at least 8 of each" in done.stderr, done.stderr
 
 
 def test_files_of_every_kind_are_heard_alike(folders, tmp_path):
