@@ -6,7 +6,6 @@ data/faults.json, which the chapter on metrics shows. A few minutes on two cores
 """
 
 import argparse
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from samplevae.dataset import Store, folder, prepare
+from samplevae.dataset import folder, prepare
 from samplevae.embeddings import drumnet, make_drumnet, mel
+from samplevae.evaluation import halved
 from samplevae.metrics import copies, measured, memorised
 from samplevae.runs import CLONE, Progress, write_json
 
@@ -68,12 +68,6 @@ def spoiled(fault, degree, x, labels, reference):
     return torch.cat([reference[some], x[: len(x) - len(some)]])
 
 
-def half(store, number):
-    "The sounds of half of all groups."
-    side = store.table.group.map(lambda group: hashlib.sha256(f"half {group}".encode()).digest()[0] % 2)
-    return Store(store.path, store.table[side == number], store.report)
-
-
 def main():
     "Measure, and write data/faults.json."
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,13 +75,9 @@ def main():
     options.add_argument("--rate", type=int, default=44_100)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        store = prepare(folder(given.folder), Path(place) / "store", given.rate, 1.0)
-        first, second = half(store, 0), half(store, 1)
-        reference, others, labels = first.sounds(), second.sounds(), second.table.label.to_numpy()
-        first.table = first.table.assign(split="train")
-        second.table = second.table.assign(split="test")
-        both = Store(store.path, store.table.assign(split=store.table.index.isin(first.table.index)), store.report)
-        both.table["split"] = both.table.split.map({True: "train", False: "test"})
+        both = halved(prepare(folder(given.folder), Path(place) / "store", given.rate, 1.0))
+        reference, others = both.split("train").sounds(), both.split("test").sounds()
+        labels = both.split("test").table.label.to_numpy()
         make_drumnet(both, Path(place) / "drumnet.safetensors")
         ears = [mel(), drumnet(Path(place) / "drumnet.safetensors")]
         sets = {"none": others} | {
@@ -95,8 +85,8 @@ def main():
             for fault, degrees in DEGREES.items()
             for n, degree in enumerate(degrees, 1)
         }
-        points = {ear.name: {name: ear.embed(x, store.rate) for name, x in sets.items()} for ear in ears}
-        real = {ear.name: ear.embed(reference, store.rate) for ear in ears}
+        points = {ear.name: {name: ear.embed(x, both.rate) for name, x in sets.items()} for ear in ears}
+        real = {ear.name: ear.embed(reference, both.rate) for ear in ears}
         progress, rows = Progress("measure", len(ears) * len(sets)), {ear.name: {} for ear in ears}
         for ear in ears:
             for name in sets:
@@ -105,8 +95,8 @@ def main():
         held, new = points["mel"]["none"][::2], {name: cloud[1::2] for name, cloud in points["mel"].items()}
         for name, cloud in new.items():
             rows["mel"][name]["memorised"] = memorised(real["mel"], held, cloud, repeats=100).cell()
-        shared, _, line = copies(reference, others[::2], others[1::2], store.rate)
-        cut = copies(reference, others[::2], 0.3 * reference[:200, : store.rate // 4], store.rate)[0]
+        shared, _, line = copies(reference, others[::2], others[1::2], both.rate)
+        cut = copies(reference, others[::2], 0.3 * reference[:200, : both.rate // 4], both.rate)[0]
     about = f"{len(reference)} drums and notes against {len(others)} of other groups, 44.1 kHz, 1 s; {ears[1].about}"
     content = {
         "about": about,

@@ -113,6 +113,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'samplevae.dataset.Store.packed': ('dataset.html#store.packed', 'samplevae/dataset.py'),
                                    'samplevae.dataset.Store.sounds': ('dataset.html#store.sounds', 'samplevae/dataset.py'),
                                    'samplevae.dataset.Store.split': ('dataset.html#store.split', 'samplevae/dataset.py'),
+                                   'samplevae.dataset.Store.told': ('dataset.html#store.told', 'samplevae/dataset.py'),
                                    'samplevae.dataset.Store.warning': ('dataset.html#store.warning', 'samplevae/dataset.py'),
                                    'samplevae.dataset.ahead': ('dataset.html#ahead', 'samplevae/dataset.py'),
                                    'samplevae.dataset.allowed': ('dataset.html#allowed', 'samplevae/dataset.py'),

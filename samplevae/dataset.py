@@ -299,9 +299,13 @@ class Store:
     def __len__(self) -> int:
         return len(self.table)
 
-    def split(self, name: str) -> Self:
-        "The sounds on one side: train, valid or test."
-        return type(self)(self.path, self.table[self.table.split == name], self.report)
+    def split(self, *names: str) -> Self:
+        "The sounds on some sides: train, valid, test."
+        return self.told(self.table[self.table.split.isin(names)])
+
+    def told(self, table: pd.DataFrame) -> Self:
+        "The same store with some of its rows, or other things said of them."
+        return type(self)(self.path, table, self.report)
 
     @property
     def warning(self) -> str:

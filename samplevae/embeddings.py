@@ -167,7 +167,7 @@ def labelled(store: Store, least: int = 8) -> tuple[Store, list[str]]:
             f"drumnet learns from two labels or more that {least} sounds have, and here are {len(names)}: "
             "labels are the names of sub-folders, or the column `label` of a clips.csv"
         )
-    return Store(store.path, store.table[store.table.label.isin(names)], store.report), names
+    return store.told(store.table[store.table.label.isin(names)]), names
 
 
 def levels_of(sounds: Store, most: int = 20_000) -> tuple[Tensor, pd.Series]:  # (n, frames, bands)
@@ -204,7 +204,7 @@ def make_drumnet(store: Store, path: Path, steps: int = 300, run: Run | None = N
     levels, labels = levels_of(store.split("train"))
     with torch.enable_grad():
         net = fit_drumnet(levels, torch.tensor([names.index(label) for label in labels]), steps, run)
-    others = Store(store.path, store.table[store.table.split != "train"], store.report)
+    others = store.split("test", "valid")
     right = float("nan")
     if len(others):
         levels, labels = levels_of(others)

@@ -346,7 +346,7 @@ FLOOR, CEILING = "real, held out", "noise"
 def halved(store: Store) -> Store:
     "The same sounds, half of their groups for the reference and half for the floor."
     side = store.table.group.map(lambda group: hashlib.sha256(f"half {group}".encode()).digest()[0] % 2)
-    return Store(store.path, store.table.assign(split=np.where(side == 0, "train", "test")), store.report)
+    return store.told(store.table.assign(split=np.where(side == 0, "train", "test")))
 
 
 def apart(sets: list[Sounds]) -> dict[str, Sounds]:
@@ -361,7 +361,7 @@ def apart(sets: list[Sounds]) -> dict[str, Sounds]:
 def compare(run: Run, paths: list[Path], store: Store, most: int = 4000) -> dict[str, list[dict[str, Any]]]:
     "Measure folders of sounds, RAVE exports and runs against a store; leave metrics.json, figures and sounds in a folder."
     rate, reference = store.rate, reference_of(store)
-    others = Store(store.path, store.table[store.table.split != "train"], store.report)
+    others = store.split("test", "valid")
     held = others.sounds(np.random.default_rng(0).permutation(len(others))[:most])
     if min(len(reference), len(held)) < LEAST:
         few = f"{len(reference)} sounds to compare with and {len(held)} others for the floor"

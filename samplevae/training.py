@@ -316,7 +316,7 @@ def held_out(store: Store, least: int = 8) -> Store:
     "Sounds that were not trained on: the test split, with the valid split if it is small; all, if there are none."
     test = store.split("test")
     if len(test) < least:
-        test = Store(store.path, store.table[store.table.split != "train"], store.report)
+        test = store.split("test", "valid")
     return test if len(test) else store
 
 

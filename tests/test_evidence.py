@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from samplevae import embeddings, metrics
-from samplevae.dataset import DRUMS, Store, prepare, synthesis
+from samplevae.dataset import DRUMS, prepare, synthesis
 from samplevae.embeddings import Clap, clap, drumnet, htsat, make_drumnet, mel
 from samplevae.evaluation import sounds_of
 from samplevae.metrics import (
@@ -233,9 +233,7 @@ def test_a_drumnet_hears_what_it_has_learned_and_says_how_well(labelled_store, t
     make_drumnet(labelled_store, path, steps=120)
     ear = drumnet(path)
     right = float(re.search(r"names ([\d.]+)% of (\d+)", ear.about)[1]) / 100
-    others = Store(
-        labelled_store.path, labelled_store.table[labelled_store.table.split != "train"], labelled_store.report
-    )
+    others = labelled_store.split("test", "valid")
     assert right > 3 / len(DRUMS) and f"of {len(others)} " in ear.about
     one, other = ear.embed(sounds, RATE), drumnet(shutil.copy(path, tmp_path / "moved")).embed(sounds, RATE)
     assert np.array_equal(one, other) and one.shape == (40, 64)
@@ -247,7 +245,7 @@ def test_a_drumnet_hears_what_it_has_learned_and_says_how_well(labelled_store, t
 
 
 def test_a_drumnet_needs_labels(labelled_store, tmp_path):
-    bare = Store(labelled_store.path, labelled_store.table.assign(label=""), labelled_store.report)
+    bare = labelled_store.told(labelled_store.table.assign(label=""))
     with pytest.raises(Refused, match="two labels"):
         make_drumnet(bare, tmp_path / "drumnet.safetensors")
     assert [ear.name for ear in embeddings.embeddings_of("auto", bare)] == ["mel"]
