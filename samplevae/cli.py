@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"samplevae: {error.filename or 'the disk'}: {error.strerror}", file=sys.stderr)
         return 2
     except Stopped as stop:
-        print(f"\n{stop}", file=sys.stderr)
+        print(f"\n{stop}" * is_first(), file=sys.stderr)
         return 128 + stop.number
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)

@@ -175,6 +175,8 @@ def train_here(path: str | Path, config: Config, fresh: bool = False) -> Run:
     "The sounds and the training of a run, in this process and in those that share the work."
     check(config)
     check_folder(Path(path))
+    if config.nodes > 1 and "MASTER_ADDR" not in os.environ:
+        raise Refused(f"{config.nodes} machines have to find each other: begin this command by torchrun, on each of them")
     run, first = Run(path, config), is_first()
     with run.lock() if first else nullcontext():
         if first:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -295,17 +295,15 @@ def checkpoint_step(path: Path, mark: str) -> int:
         return 0
 
 
-def load_networks(path: Path, networks: dict[str, nn.Module]) -> None:
-    "Take weights from a checkpoint."
-    tree = nested(load_file(path))
+def load_networks(tree: dict[str, Any], networks: dict[str, nn.Module]) -> None:
+    "Take weights from what was in a checkpoint."
     for name, network in networks.items():
         network.load_state_dict(tree[name])
 
 
-def load_phase(path: Path, phase: Representation) -> None:
-    "Take the rest from a checkpoint that was saved within this phase."
-    load_networks(path, phase.parts)
-    tree = nested(load_file(path))
+def load_phase(tree: dict[str, Any], phase: Representation) -> None:
+    "Take the rest, where it was saved within this phase."
+    load_networks(tree, phase.parts)
     for number, optimiser in enumerate(phase.optimisers):
         kept = {"state": tree["optimisers"][number], "param_groups": optimiser.state_dict()["param_groups"]}
         optimiser.load_state_dict(kept)
@@ -522,8 +520,9 @@ class Training:
         self.path, self.mark = run / "checkpoint.safetensors", fingerprint(run.config, "train", run.files)
         self.done, self.first = checkpoint_step(self.path, self.mark), total_steps(run.config, len(sounds))
         self.total = self.first + run.config.adversarial_steps
+        self.kept = nested(load_file(self.path)) if self.done else {}
         if self.done:
-            load_networks(self.path, self.networks)
+            load_networks(self.kept, self.networks)
         self.watch = Watch(run, store, self.done, self.total, fabric)
         self.sounds, self.saved = sounds.on(fabric.device), time.time()
 
@@ -534,7 +533,8 @@ class Training:
         torch.manual_seed(self.config.seed + begin)
         phase = kind(self.model, end - begin, self.fabric)
         if self.done > begin:
-            load_phase(self.path, phase)
+            load_phase(self.kept, phase)
+        self.kept.clear()
         with on_signal(lambda: None, signal.SIGTERM) as came:
             for step in range(max(begin, self.done), end):
                 torch.manual_seed(hash((self.config.seed, step)) % 2**32)
@@ -558,7 +558,7 @@ class Training:
             time.time() - self.saved > self.config.save_every and not self.watch.waiting and step < self.total
         )
         if due and self.watch.chief:
-            save = lambda: save_checkpoint(self.path, self.networks, phase, step, self.mark)  # noqa: E731
+            save = partial(save_checkpoint, self.path, self.networks, phase, step, self.mark)
             self.watch.keep(save, f"checkpoint at step {step}")
             self.saved = time.time()
         if stop:

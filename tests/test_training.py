@@ -108,6 +108,28 @@ def test_what_cannot_be_shared_is_refused_before_anything_is_written(tmp_path):
     assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
 
 
+def test_a_machine_that_is_alone_is_told_so(tmp_path):
+    done = samplevae("train", "--preset", "smoke", "--nodes", "2", "--accelerator", "cpu", "--out", tmp_path / "run")
+    assert done.returncode == 2 and "torchrun" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_device_that_holds_no_numbers_is_refused(tmp_path):
+    done = samplevae("train", "--preset", "smoke", "--accelerator", "meta", "--out", tmp_path / "run")
+    assert done.returncode == 2 and "no device 'meta'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_training_that_explodes_ends_in_one_line(tmp_path):
+    row = ["--set", "learning_rate=1e30", "--out", tmp_path / "run"]
+    done = samplevae("train", "--preset", "smoke", "--accelerator", "cpu", *row)
+    assert done.returncode == 1 and "samplevae: no number at step" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "run/vae").exists()
+
+
+def test_what_a_run_leaves_can_be_read_by_others(smoke_run):
+    files = [*smoke_run.rglob("*.safetensors")]
+    assert files and not [file for file in files if file.stat().st_mode & 0o044 != 0o044]
+
+
 def test_a_polite_stop_saves_first_and_the_end_is_the_same(tmp_path, monkeypatch):
     whole, store = smoke(tmp_path / "whole", **TWO_PHASES, save_every=1000)
     broken, _ = smoke(tmp_path / "broken", **TWO_PHASES, save_every=1000)
