@@ -28,7 +28,13 @@ ROWS = {
     "16 kHz, 0.6 s, size small": dict(bins="flat", sample_rate=16_000, hop=256),
     "22.05 kHz": dict(bins="flat", sample_rate=22_050, hop=256),
     "44.1 kHz, hop 512": dict(bins="flat", sample_rate=44_100, hop=512),
-    "44.1 kHz, hop 512, mel bins": dict(bins="mel", sample_rate=44_100, hop=512),
+    "44.1 kHz, hop 512, mel bins": {},
+    "the same, learning rate 2e-3": dict(learning_rate=2e-3),
+    "the same, learning rate 4e-3": dict(learning_rate=4e-3),
+    "the same, learning rate 8e-3": dict(learning_rate=8e-3),
+    "the same, batch 4, 4e-3": dict(batch=4, learning_rate=4e-3),
+    "the same, batch 4, 1.4e-3": dict(batch=4, learning_rate=1.4e-3),
+    "the same, batch 2, 1e-3": dict(batch=2, learning_rate=1e-3),
     "32 kHz, hop 512, mel bins": dict(bins="mel", sample_rate=32_000, hop=512),
     "44.1 kHz, hop 512, mel bins, 4096 to 64": dict(
         bins="mel", sample_rate=44_100, hop=512, windows="4096, 1024, 256, 64"
@@ -99,13 +105,14 @@ def main():
     for name, changes in ROWS.items():
         table = read_json(path, empty)
         if (options.only or name) == name and not (table["minutes"] == options.minutes and name in table["rows"]):
-            config = Config.preset("cpu", device="cpu", **changes)
+            config = Config.preset("cpu", device="cpu", **{"learning_rate": 7e-4} | changes)
             store = store_of(Run(CLONE / "outputs", config))
             model, steps = learn(config, store, 60 * options.minutes, name)
             row = {"steps": steps} | score(model, store)
             table = read_json(path, empty)
             table = table if table["minutes"] == options.minutes else empty
-            write_json(path, table | {"rows": table["rows"] | {name: row}})
+            rows = table["rows"] | {name: row}
+            write_json(path, table | {"rows": {key: rows[key] for key in ROWS if key in rows}})
             print(name, {key: round(value, 3) for key, value in row.items()}, flush=True)
 
 

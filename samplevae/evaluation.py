@@ -31,7 +31,7 @@ from torch.nn import functional as F
 # %% ../nbs/15_evaluation.ipynb #a1861f01
 from .audio import COLOURS, BadAudio, draw_spectrogram, draw_wave, fit, grid
 from .dataset import Store, ahead, beside, chunks, folder, in_words, replace, store_of
-from .embeddings import Embedding, check_embeddings, embeddings_of, mel
+from .embeddings import Embedding, check_embeddings, clap_file, embeddings_of, mel
 from .losses import compared
 from .metrics import LEAST, Score, TooFew, copies, halves, measured, memorised, nearest_to, realism
 from .prior import PRIORS, fit_priors, generate, load_model, load_prior
@@ -417,7 +417,9 @@ def score(
     most: int = 4000,  # sounds from each
 ) -> Run:
     "Measure others' sounds against real ones, and leave the result in a folder."
-    check_embeddings(embedding)
+    for kind, which in check_embeddings(embedding):
+        if kind == "clap":
+            clap_file(which or "music")  # fetched before anything is read
     for path in (*paths, reference):
         if not path.exists():
             raise Refused(f"there is no {path}")
@@ -430,9 +432,13 @@ def score(
     with alone(out.parent / f".{out.name}.lock", wait=True), beside(out) as fresh:
         run = Run(fresh, config)
         write_json(fresh / "config.json", asdict(config))
-        write_json(fresh / "compared.json", {"sounds": [str(path) for path in paths], "reference": str(reference)})
+        told = {"sounds": ", ".join(map(str, paths)), "reference": str(reference), "embedding": embedding, "most": most}
+        write_json(fresh / "compared.json", told | {"rate": config.sample_rate, "seconds": config.seconds})
         with run.stage("evaluate"):
-            compare(run, paths, store or halved(store_of(run)), most)
+            real = store or halved(store_of(run))
+            if real.report["turned_away"]:
+                print(f"{reference.name}: {real.account}")
+            compare(run, paths, real, most)
         replace(fresh, out)
     run = Run(out, config)
     run.report()

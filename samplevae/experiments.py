@@ -176,7 +176,9 @@ def train_here(path: str | Path, config: Config, fresh: bool = False) -> Run:
     check(config)
     check_folder(Path(path))
     if config.nodes > 1 and "MASTER_ADDR" not in os.environ:
-        raise Refused(f"{config.nodes} machines have to find each other: begin this command by torchrun, on each of them")
+        raise Refused(
+            f"{config.nodes} machines have to find each other: begin this command by torchrun, on each of them"
+        )
     run, first = Run(path, config), is_first()
     with run.lock() if first else nullcontext():
         if first:

@@ -656,10 +656,12 @@ def report(self: Run) -> Path:
     machine = next((entry["hardware"] for entry in manifest.values()), hardware())
     where = ", ".join(machine["gpus"]) or f"{machine['processor']}, {machine['cores']} cores"
     source = Path(self.config.data).name or "the synthesiser"
-    summary = f"{title_of(self.config)}; sounds from {source}; {spent / 60:.1f} minutes on {where}"
+    compared = read_json(self / "compared.json")  # where nothing was trained, only scored
+    done = "{sounds} against {reference}".format(**compared) if compared else f"{title_of(self.config)}; sounds from {source}"
+    summary = f"{done}; {spent / 60:.1f} minutes on {where}"
     page = jinja2.Template(TEMPLATE, autoescape=True).render(
         title=f"SampleVAE: {self.path.name}", summary=summary, tables=tables, groups=sound_groups(self),
-        pictures=pictures, settings=asdict(self.config),
+        pictures=pictures, settings=compared or asdict(self.config),
         warnings=[text for entry in manifest.values() for text in entry.get("warnings", [])],
     )  # fmt: skip
     with atomic(self / "report.html") as beside:

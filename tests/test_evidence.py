@@ -433,7 +433,9 @@ def test_any_folder_can_be_scored(folders, tmp_path):
     assert rows["others"]["Fréchet ↓"]["high"] < rows["noise (2)"]["Fréchet ↓"]["low"]
     assert rows["others"]["number"] == 60 <= rows["real, held out"]["number"] and "Fréchet" in done.stdout
     assert "20 sounds, and" in done.stderr, "fewer than the floor has: it is said"
-    assert (out / "report.html").exists() and len(list((out / "figures").glob("*.png"))) >= 4
+    report = (out / "report.html").read_text()
+    assert "against" in report and "learning_rate" not in report, "nothing was trained"
+    assert len(list((out / "figures").glob("*.png"))) >= 4
     again = samplevae("evaluate", folders / "noise", "--reference", folders / "real", "--out", out, *FORM)
     assert again.returncode == 0, again.stderr
     assert not [path for path in out.rglob("*") if "others" in path.name], "nothing is left of the last time"
@@ -490,7 +492,8 @@ def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "fault", ["few", "empty", "missing", "text", "cut .ts", "other .ts", "silent", "a run's folder"]
+    "fault",
+    ["few", "empty", "missing", "text", "cut .ts", "other .ts", "silent", "a run's folder", "other files", "begun"],
 )
 def test_what_cannot_be_scored_is_refused_and_leaves_nothing(folders, smoke_run, tmp_path, fault):
     path, out = tmp_path / "in", tmp_path / "out"
