@@ -32,6 +32,7 @@ ROWS = {
     "the same, learning rate 2e-3": dict(learning_rate=2e-3),
     "the same, learning rate 4e-3": dict(learning_rate=4e-3),
     "the same, learning rate 8e-3": dict(learning_rate=8e-3),
+    "the same, learning rate 16e-3": dict(learning_rate=16e-3),
     "the same, batch 4, 4e-3": dict(batch=4, learning_rate=4e-3),
     "the same, batch 4, 1.4e-3": dict(batch=4, learning_rate=1.4e-3),
     "the same, batch 2, 1e-3": dict(batch=2, learning_rate=1e-3),
