@@ -198,8 +198,8 @@ def kid(real: np.ndarray, fake: np.ndarray, *, repeats: int = 0) -> Score:  # (n
 # %% ../nbs/14_metrics.ipynb #b77e1ccc
 def centred(real: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:  # (n, D) each
     "Sets of points about the mean of the first: distances stay as they are, and keep their last digits."
-    real = points_of(real, "real")
-    return [points_of(points, "new") - real.mean(0) for points in (real, *others) if pair(real, points)]
+    middle = points_of(real, "real").mean(0)
+    return [pair(real, points)[1] - middle for points in (real, *others)]
 
 
 def bandwidth_of(real: np.ndarray, most: int = 2000) -> float:  # (n, D)
