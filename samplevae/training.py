@@ -392,7 +392,7 @@ class Watch:
         "Ask the model about sounds that it does not train on."
         value, y = nearness(model.eval(), self.x), reconstruct(model, self.x[:8])
         self.line(step, {"held out": value})
-        self.board.add_figure("held out", pairs_figure(self.x[:8], y, model.config.sample_rate), step)
+        self.board.add_figure("pairs held out", pairs_figure(self.x[:8], y, model.config.sample_rate), step)
         for number, sounds in enumerate(zip(self.x[:4], y, strict=False)):
             self.board.add_audio(f"held out {number}", torch.cat(sounds).clamp(-1, 1), step, model.config.sample_rate)
         self.board.flush()

@@ -11,6 +11,7 @@ from copy import deepcopy
 import pytest
 import torch
 from conftest import samplevae
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from samplevae import training
 from samplevae.dataset import store_of
@@ -128,6 +129,14 @@ def test_a_training_that_explodes_ends_in_one_line(tmp_path):
 def test_what_a_run_leaves_can_be_read_by_others(smoke_run):
     files = [*smoke_run.rglob("*.safetensors")]
     assert files and not [file for file in files if file.stat().st_mode & 0o044 != 0o044]
+
+
+def test_tensorboard_finds_curves_pairs_and_sounds(smoke_run):
+    "One name may not stand for two kinds of things: TensorBoard would drop the second without a word."
+    board = EventAccumulator(str(smoke_run / "tensorboard"))
+    board.Reload()
+    found = {kind: set(board.PluginTagToContent(kind)) for kind in ("scalars", "images", "audio")}
+    assert {"distance", "held out"} <= found["scalars"] and found["images"] and "held out 0" in found["audio"]
 
 
 def test_a_polite_stop_saves_first_and_the_end_is_the_same(tmp_path, monkeypatch):
