@@ -130,7 +130,7 @@ class Config:
     batch: int = setting(8, "train", "sounds in one step", 1)
     steps: int = setting(1250, "train", "optimisation steps", 1)
     epochs: int = setting(0, "train", "passes over the training sounds; 0: as many as the steps make", 0)
-    learning_rate: float = setting(4e-3, "train", "peak of the schedule", 0)
+    learning_rate: float = setting(7e-4, "train", "peak of the schedule", 0)
     beta: float = setting(0.002, "train", "weight of the KL divergence", 0)
     energy: float = setting(0.5, "train", "how much noise is asked to be noise; 0: tones will do; 1: all of it", 0, 1)
     windows: str = setting("2048, 512, 128", "train", "of the distance, in samples, with commas")
@@ -191,7 +191,7 @@ class Config:
 
 # %% ../nbs/00_runs.ipynb #c5abb8bb
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": dict(clips=96, sample_rate=16000, seconds=0.25, latent=8, size="tiny", hop=256, steps=6, learning_rate=7e-4, prior_steps=5,
+    "smoke": dict(clips=96, sample_rate=16000, seconds=0.25, latent=8, size="tiny", hop=256, steps=6, prior_steps=5,
                   transforms=2, samples=16, embedding="mel"),
     "cpu": {},
     "gpu": dict(kinds="all", clips=20_000, sample_rate=44100, seconds=1.0, latent=32, size="base", hop=256, batch=32,
