@@ -58,7 +58,7 @@ def score(model, store):
     train, x = store.split("train"), held_out(store).sounds(slice(0, 256))
     real = mel_embedding(train.sounds(np.sort(np.random.default_rng(0).permutation(len(train))[:2000])), store.rate)
     y, marks = reconstruct(model, x, 16), report(model, 64)
-    found = {name: value.median().item() for name, value in compared(x, y, store.rate).items()}
+    found = {name: value.nanmedian().item() for name, value in compared(x, y, store.rate).items()}
     row = {"Fréchet (mel)": frechet(real, mel_embedding(y, store.rate)), "energy distance": nearness(model, x)}
     row |= {name: found[name] for name in ("spectral distance", "log-mel, dB", "decay, ms")}
     return row | {"comb, dB": marks["comb"], "highest line, dB": marks["highest line"]}

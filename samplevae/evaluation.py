@@ -69,7 +69,9 @@ def generation_rows(
 # %% ../nbs/15_evaluation.ipynb #52c2ae41
 def mean_of(values: Tensor, repeats: int = 200) -> Score:  # (n,)
     "The mean of one number per sound, with its interval."
-    numbers = values.double().numpy()
+    numbers = values[~values.isnan()].double().numpy()
+    if len(numbers) < 2:
+        return Score(np.array([*numbers, np.nan])[:1], numbers)
     return Score([numbers[keep].mean() for keep in halves(len(numbers), repeats, 0)], numbers)
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WINDOWS', 'FLOOR', 'ATTRIBUTES', 'Spectrogram', 'magnitudes', 'size_of', 'apart', 'spectral_distance', 'windows_of',
            'weights', 'energy_distance', 'kl', 'warm_up', 'kl_sampled', 'price', 'total_correlation', 'brightness',
-           'duration', 'noisiness', 'follows', 'begins', 'rings', 'log_mel', 'compared']
+           'duration', 'noisiness', 'follows', 'begins', 'rings', 'log_mel', 'main_tone', 'out_of_tune', 'compared']
 
 # %% ../nbs/09_losses.ipynb #20bf6a94
 import math
@@ -28,7 +28,8 @@ class Spectrogram(torch.autograd.Function):
         size = len(window)
         frames = F.pad(sounds, (size // 2, size // 2)).unfold(1, size, size // 4)
         spectrum = torch.fft.rfft(frames * window)
-        ctx.save_for_backward(spectrum, magnitude := spectrum.abs(), window)
+        magnitude = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).sqrt_()  # a third of abs' time
+        ctx.save_for_backward(spectrum, magnitude, window)
         ctx.length = sounds.shape[1]
         return magnitude
 
@@ -224,6 +225,25 @@ def log_mel(x: Tensor, rate: int, bands: int = 64) -> Tensor:  # (B, T) -> (B, f
     return 10 * (magnitudes(x, 1024).square() @ filters + 1e-8).log10()
 
 
+def main_tone(x: Tensor, rate: int) -> tuple[Tensor, Tensor]:  # (B, T) -> (B,), Hz, and (B,)
+    "The loudest line of a sound after its attack, and what share of the energy lies within a semitone of it."
+    part = x[:, min(round(0.03 * rate), x.shape[1] // 4) : round(0.4 * rate)]
+    window = torch.hann_window(part.shape[1], device=x.device)
+    power = torch.fft.rfft(part * window, 2 * rate).abs().square()  # half a Hz apart
+    place = torch.arange(power.shape[1], device=x.device) / 2
+    line = place[power[:, 60:].argmax(1) + 60]
+    reach = (0.06 * line).clamp(min=2 * rate / part.shape[1])  # no window sees a line narrower than that
+    near = (place - line[:, None]).abs() < reach[:, None]
+    return line, (power * near).sum(1) / (power.sum(1) + 1e-9)
+
+
+def out_of_tune(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (B,)
+    "How many semitones the loudest line has moved, at most an octave; NaN where there is none."
+    (line, share), (other, _) = main_tone(x, rate), main_tone(y, rate)
+    long = x.shape[1] >= 0.1 * rate  # enough to tell lines apart
+    return torch.where((share > 0.25) & long, 12 * (line / other).log2().abs().clamp(max=1), math.nan)
+
+
 def compared(
     x: Tensor,  # (B, T), the truth
     y: Tensor,  # (B, T)
@@ -239,4 +259,5 @@ def compared(
         "error to signal": (x - y).square().sum(1) / (x.square().sum(1) + 1e-9),
         "onset, ms": 1e3 * (begins(x, rate) - begins(y, rate)).abs(),
         "decay, ms": 1e3 * (rings(x, rate) - rings(y, rate)).abs(),
+        "tone, semitones": out_of_tune(x, y, rate),
     }

@@ -128,9 +128,10 @@ class Config:
     modulation: str = setting("sigmoid", "train", "loudness in these heads", among=("none", "sigmoid", "loudness"))
     activation: str = setting("leaky", "train", "in these heads, and in ears but the first", among=("leaky", "snake"))
     batch: int = setting(8, "train", "sounds in one step", 1)
-    steps: int = setting(1250, "train", "optimisation steps", 1)
+    steps: int = setting(1500, "train", "optimisation steps", 1)
     epochs: int = setting(0, "train", "passes over the training sounds; 0: as many as the steps make", 0)
-    learning_rate: float = setting(7e-4, "train", "peak of the schedule", 0)
+    optimiser: str = setting("muon", "train", "how the first phase learns", among=("muon", "adam"))
+    learning_rate: float = setting(6e-3, "train", "peak of the schedule; for adam, a tenth of it", 0)
     beta: float = setting(0.002, "train", "weight of the KL divergence", 0)
     energy: float = setting(0.5, "train", "how much noise is asked to be noise; 0: tones will do; 1: all of it", 0, 1)
     windows: str = setting("2048, 512, 128", "train", "of the distance, in samples, with commas")
@@ -195,9 +196,9 @@ PRESETS: dict[str, dict[str, Any]] = {
                   transforms=2, samples=16, embedding="mel"),
     "cpu": {},
     "gpu": dict(kinds="all", clips=20_000, sample_rate=44100, seconds=1.0, latent=32, size="base", hop=256, batch=32,
-                steps=20_000, adversarial_steps=5000, learning_rate=1e-3, prior_steps=5000, transforms=4, samples=1024),
+                steps=20_000, adversarial_steps=5000, prior_steps=5000, transforms=4, samples=1024),
     "thesis": dict(kinds="all", clips=100_000, sample_rate=44100, seconds=1.0, latent=64, size="large", hop=256, batch=64,
-                   steps=400_000, adversarial_steps=100_000, learning_rate=5e-4, prior_steps=20_000, transforms=6, samples=4096),
+                   steps=400_000, adversarial_steps=100_000, learning_rate=3e-3, prior_steps=20_000, transforms=6, samples=4096),
 }  # fmt: skip
 
 # %% ../nbs/00_runs.ipynb #90e3a3fa

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['VARIATIONS', 'order_of', 'batch_size', 'batch_of', 'varied', 'check', 'total_steps', 'schedule', 'fabric_of', 'own',
-           'compiled', 'terms_of', 'asked', 'apart_by', 'Representation', 'Adversarial', 'follow', 'flat', 'nested',
-           'save_checkpoint', 'checkpoint_step', 'load_networks', 'load_phase', 'held_out', 'reconstruct', 'nearness',
-           'Watch', 'Log', 'whole', 'Live', 'curves', 'pairs_figure', 'complaints', 'Training', 'train', 'vectors',
-           'fidelity', 'learned', 'vector_figure', 'extremes']
+           'compiled', 'terms_of', 'asked', 'apart_by', 'straightened', 'Muon', 'optimisers_of', 'Representation',
+           'Adversarial', 'follow', 'flat', 'nested', 'save_checkpoint', 'checkpoint_step', 'load_networks',
+           'load_phase', 'held_out', 'reconstruct', 'nearness', 'Watch', 'Log', 'whole', 'Live', 'curves',
+           'pairs_figure', 'complaints', 'Training', 'train', 'vectors', 'fidelity', 'learned', 'vector_figure',
+           'extremes']
 
 # %% ../nbs/11_training.ipynb #4aefeb35
 import json
@@ -33,7 +34,7 @@ from matplotlib.figure import Figure
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 
 # %% ../nbs/11_training.ipynb #b0f56a8b
 from .audio import COLOURS, draw_spectrogram
@@ -164,15 +165,55 @@ def apart_by(terms: dict[str, Tensor], config: Config) -> Tensor:
     "How far sounds are from what comes back."
     return terms["distance"] - config.energy * terms["spread"]
 
+# %% ../nbs/11_training.ipynb #55de3cbd
+def straightened(slope: Tensor) -> Tensor:  # (m, n)
+    "The same directions, all about equally strong: singular values from 0.7 to 1.2."
+    if slope.shape[0] > slope.shape[1]:
+        return straightened(slope.T).T
+    x = slope / (slope.norm() + 1e-7)
+    square, turn = x @ x.T, torch.eye(len(x), device=x.device)
+    for _ in range(5):
+        factor = 2.0315 * square @ square - 4.7750 * square
+        factor.diagonal().add_(3.4445)
+        turn, square = factor @ turn, factor @ square @ factor
+    return turn @ x
+
+
+class Muon(Optimizer):
+    "Steps of the same length in all directions of a matrix (https://arxiv.org/abs/2502.16982)."
+
+    def __init__(self, matrices: list[Tensor], weight_decay: float, momentum: float = 0.95) -> None:
+        super().__init__(matrices, dict(lr=0.0, weight_decay=weight_decay, momentum=momentum))
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        "Move every matrix as far as Adam would, on average over its numbers."
+        for group in self.param_groups:
+            rate, keep = group["lr"], group["momentum"]
+            for weight in group["params"]:
+                past = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                past.lerp_(weight.grad, 1 - keep)
+                slope = weight.grad.lerp(past, keep).flatten(1)
+                far = rate * 0.2 * max(slope.shape) ** 0.5
+                weight.mul_(1 - rate * group["weight_decay"]).sub_(straightened(slope).view_as(weight), alpha=far)
+
+
+def optimisers_of(model: nn.Module, config: Config) -> list[Optimizer]:
+    "Muon for matrices and convolutions, Adam for the rest; or Adam for all."
+    matrices = [w for w in model.parameters() if config.optimiser == "muon" and w.ndim > 1 and w.shape[1] > 1]
+    apart = {id(weight) for weight in matrices}
+    rest = [weight for weight in model.parameters() if id(weight) not in apart]
+    adam = AdamW(rest, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
+    return [adam, Muon(matrices, config.weight_decay)] if matrices else [adam]
+
 # %% ../nbs/11_training.ipynb #8c07ed90
 class Representation:
     "The first phase: all of the model learns to say sounds, and to get them back."
 
     def __init__(self, model: SampleVAE, steps: int, fabric: "Fabric") -> None:
         self.config, self.steps, self.fabric, self.peak = model.config, steps, fabric, model.config.learning_rate
-        optimiser = AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True)
-        self.model, self.optimiser = fabric.setup(compiled(model, fabric), optimiser)
-        self.optimisers, self.parts, self.state = [self.optimiser], {}, {}
+        self.model, *self.optimisers = fabric.setup(compiled(model, fabric), *optimisers_of(model, self.config))
+        self.parts, self.state = {}, {}
 
     def step(self, x: Tensor, step: int) -> dict[str, Tensor]:  # (B, 1, T), and its number in this phase
         "One step; returns the terms of its loss."
@@ -191,8 +232,7 @@ class Representation:
 
     def move(self) -> Tensor:
         "Let the optimisers take their step; returns how long the slope was before it was clipped."
-        clip = dict(max_norm=self.config.clip, error_if_nonfinite=False)
-        slope = self.fabric.clip_gradients(self.model, self.optimiser, **clip)
+        slope = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         for optimiser in self.optimisers:
             optimiser.step()
         return slope
@@ -206,10 +246,10 @@ class Adversarial(Representation):
         model.encoder.requires_grad_(self.config.frozen == "no")
         form = dict(betas=(0.5, 0.9), weight_decay=self.config.weight_decay, fused=True)
         learning = [weight for weight in model.parameters() if weight.requires_grad]
-        self.model, self.optimiser = fabric.setup(compiled(model, fabric), AdamW(learning, **form))
+        self.model, speaking = fabric.setup(compiled(model, fabric), AdamW(learning, **form))
         judges = judges_of(self.config)
         self.judges, judging = fabric.setup(judges, AdamW(judges.parameters(), **form))
-        self.balance, self.optimisers = Balance(), [self.optimiser, judging]
+        self.balance, self.optimisers = Balance(), [speaking, judging]
         self.parts = {"judges": judges}
 
     def step(self, x: Tensor, step: int) -> dict[str, Tensor]:  # (B, 1, T), and its number in this phase
@@ -604,7 +644,7 @@ def learned(model: SampleVAE, store: Store) -> dict[str, float]:
     x = held_out(store).sounds(slice(0, 256))
     found = compared(x, reconstruct(model, x), store.rate)
     means, cost = vectors(model, store.split("train").sounds(slice(0, 1024)))
-    row = {name: value.median().item() for name, value in found.items()} | {"held-out sounds": len(x)}
+    row = {name: value.nanmedian().item() for name, value in found.items()} | {"held-out sounds": len(x)}
     row |= {"nats": cost.sum(1).mean().item(), "numbers in use": int((cost.mean(0) > 0.1).sum())}
     return row | {f"directions for {share}%": int((fidelity(means) < share / 100).sum()) + 1 for share in (95, 99)}
 

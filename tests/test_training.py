@@ -17,6 +17,7 @@ from samplevae import training
 from samplevae.dataset import store_of
 from samplevae.discriminators import BENCHES, VERDICTS, Judges, judged
 from samplevae.runs import Config, Refused, Run, Stopped
+from samplevae.vae import SampleVAE
 
 TWO_PHASES = {"adversarial_steps": 4, "judge_size": 4}
 
@@ -225,6 +226,7 @@ def test_and_before_anything_is_done(tmp_path):
         dict(augment="gain, polarity, pitch, tilt, mix"),
         dict(bins="mel", padding=0.5),
         dict(noise=0, layout="sequence"),
+        dict(optimiser="adam"),
         dict(precision="bf16", adversarial_steps=2),
     ],
     ids=str,
@@ -233,6 +235,41 @@ def test_every_way_to_train_trains(tmp_path, changes):
     run, store = smoke(tmp_path / "run", judge_size=4, **changes)
     model = training.train(run, store)
     assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("shape", [(64, 200), (300, 50), (24, 8, 7)], ids=str)
+def test_muon_does_what_torch_does_where_torch_can(shape):
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for start in [torch.randn(shape)] * 2)
+    begin = ours.detach().clone()
+    muon = training.Muon([ours], weight_decay=0.01)
+    flat = torch.nn.Parameter(theirs.detach().flatten(1))  # it takes no convolutions
+    peer = torch.optim.Muon([flat], weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    for rate in 0.01, 0.02, 0.01:
+        muon.param_groups[0]["lr"] = peer.param_groups[0]["lr"] = rate
+        ours.grad = torch.randn(shape)
+        flat.grad = ours.grad.flatten(1)
+        muon.step(), peer.step()
+    apart, moved = (ours.flatten(1) - flat).norm(), (ours - begin).norm()
+    assert apart < 0.03 * moved, "theirs computes in 16 bits"
+
+
+def test_muon_makes_all_directions_alike():
+    torch.manual_seed(0)
+    slope = torch.randn(40, 90) * torch.logspace(0, -1, 40)[:, None]
+    strong, weak = torch.linalg.svdvals(slope)[[0, -1]], torch.linalg.svdvals(training.straightened(slope))
+    assert strong[0] > 10 * strong[1] and weak.max() < 1.3 and weak.min() > 0.6
+    assert (training.straightened(torch.zeros(3, 5)) == 0).all()
+
+
+def test_muon_takes_matrices_and_adam_the_rest():
+    model = SampleVAE(Config.preset("smoke"))
+    adam, muon = training.optimisers_of(model, model.config)
+    rest, matrices = ([w for group in part.param_groups for w in group["params"]] for part in (adam, muon))
+    assert len(rest) + len(matrices) == len([*model.parameters()])
+    assert sum(w.numel() for w in matrices) > 0.8 * sum(w.numel() for w in model.parameters())
+    assert all(w.ndim > 1 and w.shape[1] > 1 for w in matrices)
+    assert len(training.optimisers_of(model, Config.preset("smoke", optimiser="adam"))) == 1
 
 
 @pytest.mark.parametrize("kind", BENCHES)
