@@ -232,7 +232,8 @@ class Representation:
 
     def move(self) -> Tensor:
         "Let the optimisers take their step; returns how long the slope was before it was clipped."
-        slope = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        learning = [weight for weight in self.model.parameters() if weight.requires_grad]
+        slope = nn.utils.clip_grad_norm_(learning, self.config.clip)
         for optimiser in self.optimisers:
             optimiser.step()
         return slope

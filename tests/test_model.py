@@ -7,7 +7,7 @@ import torch
 
 import samplevae.vae as vae
 from samplevae.checkerboard import before_training
-from samplevae.layers import folded
+from samplevae.layers import Laid, folded
 from samplevae.runs import Config, Refused
 from samplevae.vae import EARS, HEADS, SampleVAE, load_file, save_file
 
@@ -241,6 +241,13 @@ def test_no_line_stands_out_before_training(changes):
 def test_each_head_goes_up_in_the_way_that_whistles_least(head, other):
     chosen, rejected = (standing_out(dict(head=head, upsampling=kind, noise=0), 30) for kind in ("auto", other))
     assert rejected > chosen + 8
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_the_slope_of_overlapping_pieces_is_right(steady):
+    pieces = torch.randn(2, 8, 4, 3, dtype=torch.double, requires_grad=True)
+    windows = torch.rand(4, 3, dtype=torch.double)
+    assert torch.autograd.gradcheck(lambda x: Laid.apply(x, windows, steady), pieces)
 
 
 def test_folding_changes_nothing_but_the_parameters():

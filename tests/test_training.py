@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 from samplevae import training
 from samplevae.dataset import store_of
 from samplevae.discriminators import BENCHES, VERDICTS, Judges, judged
+from samplevae.losses import out_of_tune
 from samplevae.runs import Config, Refused, Run, Stopped
 from samplevae.vae import SampleVAE
 
@@ -181,6 +182,21 @@ def test_the_average_and_the_best_are_kept(tmp_path):
     about = json.loads((run / "best/model.json").read_text())
     assert about["held_out"] == min(held.values()) == held[about["step"]]
     assert any((run / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("hertz", [45.0, 200.0, 3000.0])
+def test_a_pitch_that_moves_is_heard(rate, hertz):
+    def drum(pitch):
+        time = torch.arange(rate) / rate
+        sweep = pitch * (time + 0.02 * (1 - torch.exp(-time / 0.02)))  # it begins an octave higher
+        return (torch.exp(-6 * time) * (2 * torch.pi * sweep).sin() + 0.003 * torch.randn(rate))[None]
+
+    torch.manual_seed(0)
+    moved = [out_of_tune(drum(hertz), drum(hertz * 2 ** (k / 12)), rate).item() for k in (0, 1, -3, 30)]
+    assert moved == pytest.approx([0, 1, 3, 12], abs=0.3)
+    assert out_of_tune(drum(hertz), torch.zeros(1, rate), rate).item() > 6, "silence keeps no pitch"
+    assert out_of_tune(torch.randn(1, rate), drum(hertz), rate).isnan(), "a noise has none to lose"
 
 
 def test_the_average_forgets_as_it_should():
