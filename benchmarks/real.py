@@ -1,7 +1,7 @@
 """The pictures and numbers of a finished run on recorded sounds, for the chapter on training.
 
-`samplevae train --preset gpu --data FOLDER --out outputs/real --set batch=8 --set learning_rate=7e-4 --set steps=4500
---set adversarial_steps=1500 --set augment=pitch,tilt` and then `python benchmarks/real.py outputs/real`, which leaves
+`samplevae train --preset gpu --data FOLDER --out outputs/real --set batch=8 --set hop=512 --set steps=9500
+--set adversarial_steps=600 --set augment=pitch,tilt` and then `python benchmarks/real.py outputs/real`, which leaves
 data/real.json and two pictures in nbs/images. What is played there is not kept: the sounds are not ours.
 """
 
