@@ -167,7 +167,7 @@ def apart_by(terms: dict[str, Tensor], config: Config) -> Tensor:
 
 # %% ../nbs/11_training.ipynb #55de3cbd
 def straightened(slope: Tensor) -> Tensor:  # (m, n)
-    "The same directions, all about equally strong: singular values from 0.7 to 1.2."
+    "The same directions, all but the very weakest about equally strong: singular values from 0.7 to 1.2."
     if slope.shape[0] > slope.shape[1]:
         return straightened(slope.T).T
     x = slope / (slope.norm() + 1e-7)
