@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ACTIVATIONS', 'Snake', 'normed', 'folded', 'Dilated', 'Block', 'down', 'up', 'modulated', 'Voice', 'quarters', 'Laid',
-           'Frames', 'fresh', 'triangles', 'paired', 'Levels', 'Noise']
+           'Frames', 'fresh', 'triangles', 'paired', 'Levels', 'Noise', 'main_tone', 'as_number', 'Tone']
 
 # %% ../nbs/06_layers.ipynb #e6b6e403
 from collections.abc import Callable
@@ -222,3 +222,47 @@ class Noise(nn.Module):
         levels = self.levels(h)
         noise = fresh(draws, *levels.shape, device=h.device, shared=self.training) if draws else self.fixed
         return (levels * noise).view(-1, *self.fixed.shape)
+
+# %% ../nbs/06_layers.ipynb #eed556ca
+def main_tone(x: Tensor, rate: int) -> tuple[Tensor, Tensor]:  # (B, T) -> (B,), Hz, and (B,)
+    "The loudest line of a sound after its attack, and what share of the energy lies within a semitone of it."
+    part = x[:, min(round(0.03 * rate), x.shape[1] // 4) : round(0.4 * rate)]
+    window = torch.hann_window(part.shape[1], device=x.device)
+    power = torch.fft.rfft(part * window, 2 * rate).abs().square()  # half a Hz apart
+    place = torch.arange(power.shape[1], device=x.device) / 2
+    line = place[power[:, 60:].argmax(1) + 60]
+    reach = (0.06 * line).clamp(min=2 * rate / part.shape[1])  # no window sees a line narrower than that
+    near = (place - line[:, None]).abs() < reach[:, None]
+    return line, (power * near).sum(1) / (power.sum(1) + 1e-9)
+
+
+def as_number(hertz: Tensor) -> Tensor:
+    "A pitch as a number of a vector: 256 Hz is 0, and two octaves are 1."
+    return (hertz.log2() - 8) / 2
+
+# %% ../nbs/06_layers.ipynb #358385bd
+class Tone(nn.Module):
+    "A line and its multiples: the pitch is told; how it falls, and how loud each of them is, is learned."
+
+    def __init__(self, latent: int, rate: int, hop: int, frames: int, partials: int, width: int = 256) -> None:
+        super().__init__()
+        self.rate, self.size, self.partials = rate, hop * frames, partials
+        layers = [(nn.Linear(wide, width), nn.LayerNorm(width), nn.GELU()) for wide in (latent, width)]
+        self.read = nn.Sequential(*layers[0], *layers[1])
+        self.fall, self.level = nn.Linear(width, 4), nn.Linear(width, partials * frames)
+        time, slow = torch.arange(frames) * hop / rate, torch.tensor([[0.01], [0.03], [0.1], [0.3]])  # s
+        self.register_buffer("falls", torch.exp(-time / slow), persistent=False)
+
+    def lines(self, z: Tensor) -> tuple[Tensor, Tensor]:  # (B, N) -> (B, 1, F), (B, partials, F)
+        "The pitch, in octaves above 1 Hz, and how loud the line and its multiples are."
+        with torch.autocast(z.device.type, enabled=False):  # a pitch in 16 bits would soon be out of phase
+            h = self.read(z.float())
+            octaves = 8 + 2 * z[:, :1] + 0.01 * self.fall(h) @ self.falls
+            return octaves[:, None], (self.level(h) - 3).sigmoid().unflatten(1, (self.partials, -1))
+
+    def forward(self, z: Tensor) -> Tensor:  # (B, N) -> (B, T)
+        octaves, levels = (F.interpolate(x, size=self.size, mode="linear") for x in self.lines(z))
+        number = torch.arange(1, self.partials + 1, device=z.device)[:, None]
+        cycles = octaves.clamp(max=20).exp2() / self.rate * number  # (B, partials, T), a sample
+        heard = cycles < 0.45
+        return ((2 * torch.pi * (cycles.cumsum(2) % 1)).sin() * levels * heard).sum(1)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WINDOWS', 'FLOOR', 'ATTRIBUTES', 'Spectrogram', 'magnitudes', 'size_of', 'apart', 'spectral_distance', 'windows_of',
            'weights', 'energy_distance', 'kl', 'warm_up', 'kl_sampled', 'price', 'total_correlation', 'brightness',
-           'duration', 'noisiness', 'follows', 'begins', 'rings', 'log_mel', 'main_tone', 'out_of_tune', 'compared']
+           'duration', 'noisiness', 'follows', 'begins', 'rings', 'log_mel', 'out_of_tune', 'compared']
 
 # %% ../nbs/09_losses.ipynb #20bf6a94
 import math
@@ -17,6 +17,7 @@ from torch.distributions import Distribution, Independent
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
+from .layers import main_tone
 from .runs import Refused
 
 # %% ../nbs/09_losses.ipynb #a2a06748
@@ -223,18 +224,6 @@ def log_mel(x: Tensor, rate: int, bands: int = 64) -> Tensor:  # (B, T) -> (B, f
     "Loudness by mel band and time, no softer than 80 dB below full scale."
     filters = melscale_fbanks(513, 0.0, rate / 2, bands, rate).to(x)
     return 10 * (magnitudes(x, 1024).square() @ filters + 1e-8).log10()
-
-
-def main_tone(x: Tensor, rate: int) -> tuple[Tensor, Tensor]:  # (B, T) -> (B,), Hz, and (B,)
-    "The loudest line of a sound after its attack, and what share of the energy lies within a semitone of it."
-    part = x[:, min(round(0.03 * rate), x.shape[1] // 4) : round(0.4 * rate)]
-    window = torch.hann_window(part.shape[1], device=x.device)
-    power = torch.fft.rfft(part * window, 2 * rate).abs().square()  # half a Hz apart
-    place = torch.arange(power.shape[1], device=x.device) / 2
-    line = place[power[:, 60:].argmax(1) + 60]
-    reach = (0.06 * line).clamp(min=2 * rate / part.shape[1])  # no window sees a line narrower than that
-    near = (place - line[:, None]).abs() < reach[:, None]
-    return line, (power * near).sum(1) / (power.sum(1) + 1e-9)
 
 
 def out_of_tune(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (B,)

@@ -123,6 +123,7 @@ class Config:
     ears: str = setting("spectrogram", "train", "how the encoder begins", among=("spectrogram", "bands", "wave"))
     head: str = setting("istft", "train", "how the decoder ends", among=("istft", "rave", "melgan"))
     noise: int = setting(48, "train", "bands of the decoder's noise; 0: none", 0, 1024)
+    tone: int = setting(4, "train", "partials of a tone, whose pitch begins the vector; 0: none", 0, 64)
     hop: int = setting(512, "train", "samples from one frame to the next", 16, 16_384)
     upsampling: str = setting("auto", "train", "of the heads rave and melgan", among=("auto", "linear", "transposed"))
     modulation: str = setting("sigmoid", "train", "loudness in these heads", among=("none", "sigmoid", "loudness"))

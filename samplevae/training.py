@@ -53,7 +53,7 @@ from samplevae.losses import (
     windows_of,
 )
 from .runs import Config, Progress, Refused, Run, Stopped, atomic, fingerprint, named, on_signal, pick_device
-from .vae import SampleVAE, write_tensors
+from .vae import SampleVAE, pitched, write_tensors
 
 if TYPE_CHECKING:  # importing it takes five seconds, and only training needs it
     from lightning_fabric import Fabric
@@ -97,8 +97,8 @@ def check(config: Config) -> None:
     named(config.augment, VARIATIONS, "variation")
     if not named(config.judges, BENCHES, "judges") and config.adversarial_steps:
         raise Refused(f"the second phase needs judges: {', '.join(BENCHES)}")
-    if len(named(config.attributes, ATTRIBUTES, "attribute")) > config.latent:
-        raise Refused(f"{config.attributes} are more than the {config.latent} numbers of a vector")
+    if len(named(config.attributes, ATTRIBUTES, "attribute")) > (free := config.latent - pitched(config)):
+        raise Refused(f"{config.attributes} are more than the {free} numbers of a vector that are free")
 
 
 def total_steps(config: Config, sounds: int) -> int:
@@ -151,7 +151,7 @@ def terms_of(model: nn.Module, x: Tensor, config: Config) -> dict[str, Tensor]:
     if config.correlation:
         terms["correlation"] = total_correlation(z, posterior)
     if names := named(config.attributes, ATTRIBUTES, "attribute"):
-        terms["attributes"] = follows(z.flatten(1)[:, : len(names)], x, names)
+        terms["attributes"] = follows(z.flatten(1)[:, pitched(config) :][:, : len(names)], x, names)
     return terms
 
 
@@ -536,8 +536,12 @@ def pairs_figure(x: Tensor, y: Tensor, rate: int) -> Figure:  # (n, T) each
 def complaints(model: SampleVAE, x: Tensor) -> list[str]:  # (n, T)
     "What is wrong with a model as a whole, and what to do."
     posterior = model.encode(x[:, None].to(next(model.parameters()).device))
-    price, loud, found = kl(posterior).mean(0), reconstruct(model, x).std() / x.std().clamp(min=1e-9), []
-    if price.max() < 0.01:
+    price, loud, found = (
+        kl(posterior)[:, pitched(model.config) :].mean(0),
+        reconstruct(model, x).std() / x.std().clamp(min=1e-9),
+        [],
+    )
+    if len(price) and price.max() < 0.01:
         found.append("the vector says nothing (posterior collapse): lower beta, or train for longer")
     if loud < 0.03:
         found.append(

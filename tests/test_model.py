@@ -7,7 +7,7 @@ import torch
 
 import samplevae.vae as vae
 from samplevae.checkerboard import before_training
-from samplevae.layers import Laid, folded
+from samplevae.layers import Laid, Tone, as_number, folded, main_tone
 from samplevae.runs import Config, Refused
 from samplevae.vae import EARS, HEADS, SampleVAE, load_file, save_file
 
@@ -36,6 +36,42 @@ def test_clips_come_out_at_their_exact_length(changes, rate, seconds):
     assert y.shape == x.shape and y.dtype == torch.float32 and y.isfinite().all()
     assert posterior.rsample().shape == posterior.mean.shape == (2, *model.shape)
     assert posterior.log_prob(posterior.mean).shape == (2,)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("hertz", [41.0, 220.0, 1975.5])
+def test_a_tone_sounds_at_the_pitch_that_it_is_told(rate, hertz):
+    torch.manual_seed(0)
+    tone, z = Tone(3, rate, 256, rate // 256, partials=4), 0.1 * torch.randn(2, 3)
+    z[:, 0] = as_number(torch.tensor([hertz, hertz * 2 ** (1 / 12)]))
+    with torch.no_grad():
+        tone.level.bias[: tone.level.out_features // 4] += 3  # the line louder than its multiples
+        lines, share = main_tone(tone(z), rate)
+    assert lines.tolist() == pytest.approx([hertz, hertz * 2 ** (1 / 12)], rel=0.01)
+    assert share.min() > 0.9
+
+
+def test_what_would_come_back_as_another_pitch_is_left_out():
+    tone = Tone(1, 8000, 64, 64, partials=8)
+    with torch.no_grad():
+        sound = tone(as_number(torch.tensor([[1500.0]]))) * torch.hann_window(4096)
+        power = torch.fft.rfft(sound).abs().square()[0]
+    multiples = [power[round(k * 1500 * 4096 / 8000) - 40 :][:80].sum() / power.sum() for k in (1, 2)]
+    assert sum(multiples) > 0.99, "3000 Hz is heard, 4500 Hz and more cannot be"
+
+
+@pytest.mark.parametrize("ears", EARS)
+def test_the_first_number_of_a_vector_is_the_pitch(ears):
+    model = model_of(ears=ears).eval()
+    time, hertz = torch.arange(model.length) / 16_000, torch.tensor([80.0, 440.0, 1000.0])
+    x = (torch.sin(2 * torch.pi * hertz[:, None] * time) * torch.exp(-9 * time))[:, None]
+    posterior = model.encode(x)
+    assert torch.allclose(posterior.mean[:, 0], as_number(hertz), atol=0.01)
+    assert posterior.stddev[:, 0].max() * 24 < 0.2, "semitones"
+    for silent in torch.zeros(1, 1, model.length), torch.full((1, 1, model.length), 1e-30):
+        assert model.decode(model.encode(silent).mean).isfinite().all()
+    deaf = model_of(ears=ears, tone=0).eval()
+    assert deaf.decoder.tone is None and deaf.encode(x).stddev[:, 0].min() * 24 > 1
 
 
 @ALL
@@ -149,8 +185,8 @@ def test_truncated_files_are_refused_in_one_line(part, tmp_path):
     [
         ('{"format": 99, "settings": {}}', "written by a newer samplevae"),
         ('{"settings": {"width": 3}}', "written by an older samplevae"),
-        ('{"format": 2, "settings": {"heads": "istft"}}', "model.json is damaged: unknown setting 'heads'"),
-        ('{"format": 2}', "model.json is damaged"),
+        ('{"format": 3, "settings": {"heads": "istft"}}', "model.json is damaged: unknown setting 'heads'"),
+        ('{"format": 3}', "model.json is damaged"),
         ('{"format": "one", "settings": {}}', "written by an older samplevae"),
         ("[]", "damaged"),
         ("{", "damaged"),
@@ -239,7 +275,7 @@ def test_no_line_stands_out_before_training(changes):
 
 @pytest.mark.parametrize(("head", "other"), [("rave", "linear"), ("melgan", "transposed")])
 def test_each_head_goes_up_in_the_way_that_whistles_least(head, other):
-    chosen, rejected = (standing_out(dict(head=head, upsampling=kind, noise=0), 30) for kind in ("auto", other))
+    chosen, rejected = (standing_out(dict(head=head, upsampling=kind, noise=0, tone=0), 30) for kind in ("auto", other))
     assert rejected > chosen + 8
 
 
