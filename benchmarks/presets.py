@@ -26,15 +26,17 @@ from samplevae.vae import SampleVAE
 RATE = 44_100  # of the truth, a second long
 ROWS = {
     "44.1 kHz, hop 512, size small": {},
-    "the same, learning rate 3e-3": dict(learning_rate=3e-3),
-    "the same, learning rate 12e-3": dict(learning_rate=12e-3),
-    "the same, longest window 4096": dict(windows="4096, 512, 128"),
-    "the same, size base": dict(size="base"),
-    "the same, hop 256": dict(hop=256),
     "the same, 1.0 s": dict(seconds=1.0),
-    "the same, 16 kHz, hop 256": dict(sample_rate=16_000, hop=256),
-    "Adam, learning rate 7e-4": dict(optimiser="adam", learning_rate=7e-4),
-    "Adam, learning rate 4e-3": dict(optimiser="adam", learning_rate=4e-3),
+    "without a tone": dict(tone=0),
+    "without a tone, learning rate 3e-3": dict(tone=0, learning_rate=3e-3),
+    "without a tone, learning rate 12e-3": dict(tone=0, learning_rate=12e-3),
+    "without a tone, longest window 4096": dict(tone=0, windows="4096, 512, 128"),
+    "without a tone, size base": dict(tone=0, size="base"),
+    "without a tone, hop 256": dict(tone=0, hop=256),
+    "without a tone, 1.0 s": dict(tone=0, seconds=1.0),
+    "without a tone, 16 kHz, hop 256": dict(tone=0, sample_rate=16_000, hop=256),
+    "without a tone, Adam, learning rate 7e-4": dict(tone=0, optimiser="adam", learning_rate=7e-4),
+    "without a tone, Adam, learning rate 4e-3": dict(tone=0, optimiser="adam", learning_rate=4e-3),
 }
 
 

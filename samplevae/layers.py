@@ -262,7 +262,7 @@ class Tone(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:  # (B, N) -> (B, T)
         octaves, levels = (F.interpolate(x, size=self.size, mode="linear") for x in self.lines(z))
-        number = torch.arange(1, self.partials + 1, device=z.device)[:, None]
-        cycles = octaves.clamp(max=20).exp2() / self.rate * number  # (B, partials, T), a sample
-        heard = cycles < 0.45
-        return ((2 * torch.pi * (cycles.cumsum(2) % 1)).sin() * levels * heard).sum(1)
+        cycles = octaves.clamp(max=20).exp2() / self.rate  # (B, 1, T), in each sample
+        number = torch.arange(1.0, self.partials + 1, device=z.device)[:, None]
+        lines = (2 * torch.pi * (cycles.cumsum(2) % 1) * number).sin()  # (B, partials, T)
+        return (lines * levels * (cycles * number < 0.45)).sum(1)

@@ -18,6 +18,7 @@ from samplevae.dataset import store_of
 from samplevae.discriminators import BENCHES, VERDICTS, Judges, judged
 from samplevae.losses import out_of_tune
 from samplevae.runs import Config, Refused, Run, Stopped
+from samplevae.synthesis import draw, synthesise
 from samplevae.vae import SampleVAE
 
 TWO_PHASES = {"adversarial_steps": 4, "judge_size": 4}
@@ -251,6 +252,36 @@ def test_every_way_to_train_trains(tmp_path, changes):
     run, store = smoke(tmp_path / "run", judge_size=4, **changes)
     model = training.train(run, store)
     assert all(p.isfinite().all() for p in model.parameters())
+
+
+def share_in_tune(tone, steps=60):
+    "Of toms that were never trained on, how many come back within a semitone after a few steps."
+    config = Config.preset("smoke", tone=tone, steps=steps)
+    x = synthesise(draw(torch.arange(160), kinds=("tom",)), config.sample_rate, config.seconds)
+    torch.manual_seed(0)
+    phase = training.Representation(model := SampleVAE(config), steps, training.fabric_of(config))
+    for step in range(steps):
+        phase.step(x[torch.randperm(128)[:8]][:, None], step)
+    moved = out_of_tune(x[128:], training.reconstruct(model.eval(), x[128:]), config.sample_rate)
+    assert moved.isfinite().sum() > 24, "toms have a pitch"
+    return (moved < 1).float().mean().item()
+
+
+def test_toms_that_were_never_heard_come_back_in_tune():
+    assert share_in_tune(tone=4) > 0.9 and share_in_tune(tone=0) < 0.5
+
+
+def test_attributes_leave_the_pitch_alone():
+    def told(z, **changes):
+        config = Config.preset("smoke", attributes="brightness", **changes)
+        return training.terms_of(lambda *_: (x.repeat(2, 1, 1), z, posterior), x, config)["attributes"].item()
+
+    torch.manual_seed(0)
+    posterior = SampleVAE(Config.preset("smoke")).encode(x := 0.1 * torch.randn(4, 1, 4000))
+    z = torch.randn(4, 8)
+    first, second = (torch.cat([z[:, :k], -z[:, k : k + 1], z[:, k + 1 :]], 1) for k in (0, 1))
+    assert told(z) == told(first) != told(second)
+    assert told(z, tone=0) == told(second, tone=0) != told(first, tone=0)
 
 
 @pytest.mark.parametrize("shape", [(64, 200), (300, 50), (24, 8, 7)], ids=str)
