@@ -1,6 +1,6 @@
 """The pictures and numbers of a finished run on recorded sounds, for the chapter on training.
 
-`samplevae train --preset gpu --data FOLDER --out outputs/real --set batch=8 --set hop=512 --set steps=4800
+`OMP_NUM_THREADS=1 samplevae train --preset gpu --data FOLDER --out outputs/real --set batch=8 --set hop=512 --set steps=4800
 --set adversarial_steps=300 --set augment=pitch,tilt` and then `python benchmarks/real.py outputs/real`, which leaves
 data/real.json and four pictures in nbs/images. What is played there is not kept: the sounds are not ours.
 """

@@ -545,6 +545,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                     'samplevae.training.fidelity': ('training.html#fidelity', 'samplevae/training.py'),
                                     'samplevae.training.flat': ('training.html#flat', 'samplevae/training.py'),
                                     'samplevae.training.follow': ('training.html#follow', 'samplevae/training.py'),
+                                    'samplevae.training.free': ('training.html#free', 'samplevae/training.py'),
                                     'samplevae.training.held_out': ('training.html#held_out', 'samplevae/training.py'),
                                     'samplevae.training.learned': ('training.html#learned', 'samplevae/training.py'),
                                     'samplevae.training.load_networks': ('training.html#load_networks', 'samplevae/training.py'),

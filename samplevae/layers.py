@@ -264,5 +264,6 @@ class Tone(nn.Module):
         octaves, levels = (F.interpolate(x, size=self.size, mode="linear") for x in self.lines(z))
         cycles = octaves.clamp(max=20).exp2() / self.rate  # (B, 1, T), in each sample
         number = torch.arange(1.0, self.partials + 1, device=z.device)[:, None]
-        lines = (2 * torch.pi * (cycles.cumsum(2) % 1) * number).sin()  # (B, partials, T)
+        turned = (cycles.cumsum(2, dtype=torch.float64) % 1).float()  # in 32 bits a minute of treble would be noise
+        lines = (2 * torch.pi * turned * number).sin()  # (B, partials, T)
         return (lines * levels * (cycles * number < 0.45)).sum(1)

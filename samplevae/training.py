@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['VARIATIONS', 'order_of', 'batch_size', 'batch_of', 'varied', 'check', 'total_steps', 'schedule', 'fabric_of', 'own',
-           'compiled', 'terms_of', 'asked', 'apart_by', 'straightened', 'Muon', 'optimisers_of', 'Representation',
-           'Adversarial', 'follow', 'flat', 'nested', 'save_checkpoint', 'checkpoint_step', 'load_networks',
-           'load_phase', 'held_out', 'reconstruct', 'nearness', 'Watch', 'Log', 'whole', 'Live', 'curves',
-           'pairs_figure', 'complaints', 'Training', 'train', 'vectors', 'fidelity', 'learned', 'vector_figure',
-           'extremes']
+           'compiled', 'terms_of', 'free', 'asked', 'apart_by', 'straightened', 'Muon', 'optimisers_of',
+           'Representation', 'Adversarial', 'follow', 'flat', 'nested', 'save_checkpoint', 'checkpoint_step',
+           'load_networks', 'load_phase', 'held_out', 'reconstruct', 'nearness', 'Watch', 'Log', 'whole', 'Live',
+           'curves', 'pairs_figure', 'complaints', 'Training', 'train', 'vectors', 'fidelity', 'learned',
+           'vector_figure', 'extremes']
 
 # %% ../nbs/11_training.ipynb #4aefeb35
 import json
@@ -34,6 +34,7 @@ from matplotlib.figure import Figure
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.distributions import Independent, Normal
 from torch.optim import AdamW, Optimizer
 
 # %% ../nbs/11_training.ipynb #b0f56a8b
@@ -149,10 +150,16 @@ def terms_of(model: nn.Module, x: Tensor, config: Config) -> dict[str, Tensor]:
     if config.free_bits or config.capacity:
         terms["price"] = price(spent, config.free_bits, config.capacity)
     if config.correlation:
-        terms["correlation"] = total_correlation(z, posterior)
+        terms["correlation"] = total_correlation(*free(z, posterior, pitched(config)))
     if names := named(config.attributes, ATTRIBUTES, "attribute"):
         terms["attributes"] = follows(z.flatten(1)[:, pitched(config) :][:, : len(names)], x, names)
     return terms
+
+
+def free(z: Tensor, posterior: Independent, told: int) -> tuple[Tensor, Independent]:
+    "Vectors and their posterior, but for the numbers that were measured."
+    normal = posterior.base_dist
+    return z[:, told:], Independent(Normal(normal.loc[:, told:], normal.scale[:, told:]), 1)
 
 
 def asked(terms: dict[str, Tensor], config: Config, warm: float = 1.0) -> Tensor:

@@ -158,7 +158,7 @@ class Encoder(nn.Module):
         if self.pitched:
             pitch = as_number(main_tone(x[:, 0].float(), self.rate)[0])[:, None]
             mean = torch.cat([pitch, mean[:, 1:]], 1)
-            spread = torch.cat([torch.full_like(pitch, -4.4), spread[:, 1:]], 1)  # a tenth of a semitone
+            spread = torch.cat([torch.full_like(pitch, -4.4), spread[:, 1:]], 1)  # an eighth of a semitone
         return mean, spread, context
 
 # %% ../nbs/08_vae.ipynb #1b154fd0

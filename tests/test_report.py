@@ -53,5 +53,5 @@ def test_what_the_front_page_says_of_python_can_be_run(smoke_run, tmp_path):
         program = program.replace(f"outputs/{name}", str(place))
     names: dict = {}
     exec(program, names)
-    assert names["sounds"].shape[0] == 16 and names["softer"].abs().max() > 0
+    assert names["sounds"].shape[0] == 16 and names["higher"].abs().max() > 0
     assert SampleVAE.load(tmp_path / "copy").shape == names["model"].shape

@@ -89,6 +89,8 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     one, two = (rows_of(tmp_path / processes) for processes in "12")
     assert len(one) == len(two) and {"held out"} in [set(row) - {"step"} for row in one]
     for mine, theirs in zip(one, two, strict=True):
+        slopes = [row.pop("slope", 0.0) for row in (mine, theirs)]  # a tone's is large, and errors grow in it first
+        assert slopes[0] == pytest.approx(slopes[1], rel=1e-2)
         assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-3)
     assert one[0]["distance"] == pytest.approx(two[0]["distance"], rel=1e-6)
 
