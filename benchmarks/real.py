@@ -40,9 +40,11 @@ def main(folder):
         y = reconstruct(model, x, 16)
         moved = out_of_tune(x, y, store.rate)
         rows[name] = learned(model, store) | {"energy distance": nearness(model, x)} | report(model, 96)
-        rows[name] |= {"nearest to its own original": recognised(x, y, store.rate)}
-        rows[name] |= {"with a tone": moved.isfinite().sum().item()}
-        rows[name] |= {"of these, within a semitone": (moved < 1).sum().item()}
+        rows[name] |= {
+            "nearest to its own original": recognised(x, y, store.rate),
+            "with a tone": moved.isfinite().sum().item(),
+            "of these, within a semitone": (moved < 1).sum().item(),
+        }
         print(name, rows[name])
     rows["the drums themselves"] = artifacts(store.split("train").sounds(slice(0, 96)), run.config.hop)
     order, ten = extremes(x, y, store.rate, len(x)), extremes(x, y, store.rate)

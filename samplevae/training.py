@@ -98,8 +98,8 @@ def check(config: Config) -> None:
     named(config.augment, VARIATIONS, "variation")
     if not named(config.judges, BENCHES, "judges") and config.adversarial_steps:
         raise Refused(f"the second phase needs judges: {', '.join(BENCHES)}")
-    if len(named(config.attributes, ATTRIBUTES, "attribute")) > (free := config.latent - pitched(config)):
-        raise Refused(f"{config.attributes} are more than the {free} numbers of a vector that are free")
+    if len(named(config.attributes, ATTRIBUTES, "attribute")) > (left := config.latent - pitched(config)):
+        raise Refused(f"{config.attributes} are more than the {left} numbers of a vector that are not measured")
 
 
 def total_steps(config: Config, sounds: int) -> int:
@@ -543,11 +543,8 @@ def pairs_figure(x: Tensor, y: Tensor, rate: int) -> Figure:  # (n, T) each
 def complaints(model: SampleVAE, x: Tensor) -> list[str]:  # (n, T)
     "What is wrong with a model as a whole, and what to do."
     posterior = model.encode(x[:, None].to(next(model.parameters()).device))
-    price, loud, found = (
-        kl(posterior)[:, pitched(model.config) :].mean(0),
-        reconstruct(model, x).std() / x.std().clamp(min=1e-9),
-        [],
-    )
+    price = kl(posterior)[:, pitched(model.config) :].mean(0)  # what is measured always costs something
+    loud, found = reconstruct(model, x).std() / x.std().clamp(min=1e-9), []
     if len(price) and price.max() < 0.01:
         found.append("the vector says nothing (posterior collapse): lower beta, or train for longer")
     if loud < 0.03:

@@ -286,6 +286,17 @@ def test_attributes_leave_the_pitch_alone():
     assert told(z, tone=0) == told(second, tone=0) != told(first, tone=0)
 
 
+def test_what_is_measured_is_not_asked_to_be_independent():
+    def correlated(z, tone):
+        config = Config.preset("smoke", correlation=1.0, tone=tone)
+        return training.terms_of(lambda *_: (x.repeat(2, 1, 1), z, posterior), x, config)["correlation"].item()
+
+    torch.manual_seed(0)
+    posterior = SampleVAE(Config.preset("smoke")).encode(x := 0.1 * torch.randn(4, 1, 4000))
+    moved = (z := posterior.mean.detach()) + torch.eye(1, 8)
+    assert correlated(z, 4) == correlated(moved, 4) and correlated(z, 0) != correlated(moved, 0)
+
+
 @pytest.mark.parametrize("shape", [(64, 200), (300, 50), (24, 8, 7)], ids=str)
 def test_muon_does_what_torch_does_where_torch_can(shape):
     torch.manual_seed(0)
