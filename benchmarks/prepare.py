@@ -1,21 +1,23 @@
 """How long a store takes, beside merely decoding the same files, and what a shuffled split of them would leak.
 
-`python benchmarks/prepare.py FOLDER`. Both use as many workers as there are cores, and the files are read once before, so that neither waits for the disk.
+`python benchmarks/prepare.py FOLDER`. Both use as many processes as there are cores, and the files are read once before, so that neither waits for the disk.
 """
 
+import argparse
 import os
 import resource
-import sys
 import tempfile
 import time
 from dataclasses import replace
 from multiprocessing import Pool
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import soundfile
 
-from samplevae.dataset import bands, chunks, folder, prepare, split_of, synthesis, twins
+import samplevae.dataset
+from samplevae.dataset import bands, chunks, folder, in_threads, prepare, split_of, synthesis, twins
 
 
 def decode(path):
@@ -46,7 +48,7 @@ def leaks(store):
         print(f"{name}: {share:.0%} of the test sounds have a twin in training")
 
 
-def main(path, repeats=3):
+def main(path, repeats):
     "Print the memory that many clips take, what leaks, and the ratio."
     out, before = Path(tempfile.mkdtemp()) / "store", megabytes()
     prepare(synthesis(100_000), out, 8_000, 0.25)
@@ -57,15 +59,22 @@ def main(path, repeats=3):
     store = prepare(with_twins, out, 44_100, 1.0)
     store.table["group"] = source.table.group[store.table.row].to_numpy()
     leaks(store)
-    ratios = []
+    rows = []
     for _ in range(repeats):
         with Pool(os.cpu_count()) as pool:
             plain = seconds(lambda: pool.map(decode, files, chunksize=32))
         ours = seconds(lambda: prepare(source, out, 44_100, 1.0))
-        ratios.append(ours / plain)
-        print(f"{len(files)} files: decoded in {plain:.2f} s, prepared in {ours:.2f} s, ratio {ours / plain:.2f}")
-    print(f"median ratio {sorted(ratios)[repeats // 2]:.2f} with {os.cpu_count()} workers")
+        with patch.object(samplevae.dataset, "in_forks", in_threads):
+            threads = seconds(lambda: prepare(source, out, 44_100, 1.0))
+        rows.append([ours / plain, threads / plain])
+        print(f"{len(files)} files: decoded in {plain:.2f} s, prepared in {ours:.2f} s ({threads:.2f} s with threads)")
+    ratio, with_threads = np.median(rows, axis=0)
+    print(f"median ratio {ratio:.2f} with {os.cpu_count()} processes ({with_threads:.2f} with threads)")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="of sounds with a clips.csv")
+    parser.add_argument("--repeats", type=int, default=9, help="in turn; the median counts")
+    given = parser.parse_args()
+    main(given.folder, given.repeats)

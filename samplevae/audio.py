@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['COLOURS', 'STYLE', 'SUFFIXES', 'PRE', 'log_spectrogram', 'draw_wave', 'draw_spectrogram', 'picture', 'grid', 'player',
            'show', 'BadAudio', 'opened', 'stretch', 'read', 'cut_short', 'reason_for', 'find_onset', 'mix_down',
-           'remove_offset', 'fade_out', 'fall', 'Clip', 'fit', 'middle', 'clip_of']
+           'remove_offset', 'rising', 'fade_out', 'fall', 'Clip', 'fit', 'middle', 'clip_of']
 
 # %% ../nbs/01_audio.ipynb #2ffd1e5d
 import math
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,7 +165,7 @@ def stretch(file: soundfile.SoundFile, start: float = 0.0, seconds: float = math
         file.seek(file.frames - 1)
     if len(samples) < end - begin or (end < file.frames and len(file.read(1)) == 0) or cut_short(file.extra_info):
         raise BadAudio("cut short")
-    if not np.isfinite(samples.sum()):  # a third of the time that looking at each takes
+    if not file.subtype.startswith("PCM") and not np.isfinite(samples.sum()):  # whole numbers are always finite
         raise BadAudio("holds NaN or infinite samples")
     return samples
 
@@ -220,7 +220,7 @@ def find_onset(
     loudest = high if sound[high] - rest >= rest - sound[low] else low
     peak = min(loudest // step, blocks - 1)
     before = sound[: (peak + 1) * step].reshape(-1, step) - np.float32(rest)  # what comes after the peak is no onset
-    level = np.maximum(before.max(1), -before.min(1))  # the greatest of each half millisecond
+    level = np.abs(before).max(1)  # the greatest of each half millisecond
     hiss = np.convolve(level[:peak], np.full(20, 0.05), "valid").min() if peak > 40 else 0.0
     threshold = min(max(0.01 * level[peak], 4 * hiss), 0.05 * level[peak])
     return int(np.argmax(level > threshold)) * step
@@ -243,11 +243,19 @@ def remove_offset(
     corner: float = 3.0,  # Hz
 ) -> np.ndarray:  # (T,)
     "High-pass far below hearing, starting at rest."
-    from scipy.signal import lfilter  # takes seconds to import, and only files need it
+    steps, last, parts = np.diff(sound, prepend=np.float32(rest)), 0.0, []
+    for begin in range(0, len(steps), 2 * rate):  # by two seconds, or the powers grow too large
+        some = steps[begin : begin + 2 * rate]
+        powers = rising(2 * rate, corner / rate)[: len(some)]
+        parts.append((last + np.cumsum(powers * some)) / powers)
+        last = parts[-1][-1]
+    return np.concatenate(parts).astype(sound.dtype)
 
-    pole = np.exp(-2 * np.pi * corner / rate)
-    taps = np.array([1, -1], sound.dtype), np.array([1, -pole], sound.dtype)
-    return lfilter(*taps, sound, zi=np.array([-rest], sound.dtype))[0]
+
+@cache
+def rising(count: int, corner: float) -> np.ndarray:  # (count,)
+    "The powers -1, -2, ... of the pole of a high-pass at `corner`, which is 1 at the sampling rate."
+    return np.exp(2 * np.pi * corner * np.arange(1, count + 1))
 
 # %% ../nbs/01_audio.ipynb #d6441feb
 def fade_out(
@@ -324,8 +332,11 @@ def clip_of(
     with opened(path) as file:
         form = file.samplerate, sample_rate, seconds, file.frames
         samples = stretch(file, 0.0, seconds + 0.05)
-        clip = fit(samples, *form) if len(samples) == file.frames or max(samples.max(), -samples.min()) > 0.01 else None
-        if clip is None or (clip.onset > 0.05 and len(samples) < file.frames):  # it begins late
-            file.seek(0)
-            clip = fit(stretch(file, 0.0, 60.0), *form)
-        return clip
+        if len(samples) == file.frames:
+            return fit(samples, *form)
+        with suppress(BadAudio):  # silent so far
+            clip = fit(samples, *form)
+            if clip.onset < 0.05 and clip.level > -40:
+                return clip
+        file.seek(0)  # it begins late
+        return fit(stretch(file, 0.0, 60.0), *form)

@@ -5,22 +5,29 @@
 # %% auto #0
 __all__ = ['Source', 'synthesis', 'audio_files', 'label_table', 'folder', 'printable', 'clip_or_reason', 'nsynth', 'Note',
            'read_midi', 'phrase_starts', 'maestro', 'cut_from', 'midi', 'played', 'split_of', 'Store', 'spectra',
-           'correlation', 'allowed', 'bands', 'twins', 'without_leaks', 'ClipsFile', 'chunks', 'ahead', 'enough_space',
-           'prepare', 'Portion', 'write_clips', 'in_words', 'report_on', 'beside', 'replace', 'augment', 'stretched',
-           'partners', 'kinds_from', 'source_of', 'store_of', 'report_figure']
+           'correlation', 'allowed', 'bands', 'edges', 'twins', 'without_leaks', 'ClipsFile', 'chunks', 'in_threads',
+           'serve', 'forked', 'in_forks', 'ahead', 'enough_space', 'prepare', 'Portion', 'portion_of', 'write_clips',
+           'in_words', 'report_on', 'beside', 'replace', 'augment', 'stretched', 'partners', 'kinds_from', 'source_of',
+           'store_of', 'report_figure']
 
 # %% ../nbs/03_dataset.ipynb #ca886813
 import hashlib
 import json
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing import current_process, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +38,8 @@ import mido
 import pandas as pd
 import soxr
 import torch
+import xxhash
+from scipy import fft
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -49,6 +58,7 @@ class Source:
     fetch: Callable[[list[int], int, float], list[Clip | BadAudio]]  # rows, sample rate, seconds
     about: dict[str, int] = field(default_factory=dict)  # what else the report should count
     unique: bool = False  # whether no sound can be a copy of another
+    forks: bool = False  # whether a fork may fetch; for those that never call torch
 
 # %% ../nbs/03_dataset.ipynb #c10ac954
 def synthesis(
@@ -121,7 +131,7 @@ def folder(
     def fetch(rows: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
         return [clip_or_reason(files[row], sample_rate, seconds) for row in rows]
 
-    return Source(root.name, table, fetch, about)
+    return Source(root.name, table, fetch, about, forks=True)
 
 
 def printable(path: Path) -> str:
@@ -152,7 +162,11 @@ def nsynth(
             row = {"file": file, "label": note["instrument_family_str"], "group": note["instrument_str"]}
             rows.append(row | {"midi_pitch": note["pitch"], "velocity": note["velocity"]})
     table = pd.DataFrame(rows)
-    return Source(root.name, table, lambda some, *form: [clip_or_reason(root / table.file[row], *form) for row in some])
+
+    def fetch(some: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
+        return [clip_or_reason(root / table.file[row], sample_rate, seconds) for row in some]
+
+    return Source(root.name, table, fetch, forks=True)
 
 # %% ../nbs/03_dataset.ipynb #97b6717e
 @dataclass(frozen=True)
@@ -216,7 +230,7 @@ def maestro(
     def fetch(some: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
         return [cut_from(root / cuts.file[row], cuts.start[row], sample_rate, seconds) for row in some]
 
-    return Source(f"MAESTRO, {composer}", cuts, fetch)
+    return Source(f"MAESTRO, {composer}", cuts, fetch, forks=True)
 
 
 def cut_from(file: Path, start: float, sample_rate: int, seconds: float) -> Clip | BadAudio:
@@ -249,7 +263,7 @@ def midi(
     def fetch(some: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
         return [played(scores[table.file[row]], table.start[row], notes, sample_rate, seconds) for row in some]
 
-    return Source(Path(path).name, table, fetch)
+    return Source(Path(path).name, table, fetch, forks=True)
 
 
 def played(score: list[Note], start: float, notes: "Store", sample_rate: int, seconds: float) -> Clip | BadAudio:
@@ -349,18 +363,18 @@ class Store:
             yield self.sounds(np.sort(order[begin : begin + size]), device)
 
 # %% ../nbs/03_dataset.ipynb #43711710
-def spectra(clips: np.ndarray) -> Tensor:  # (n, T) int16 -> (n, F)
-    "The spectra of clips of length 1, with room for a shift of 1900 samples (clips begin with their attack)."
-    from scipy.fft import next_fast_len
-
-    waves = torch.zeros(len(clips), 2 * next_fast_len((clips.shape[1] + 1900) // 2, real=True))
-    waves.numpy()[:, : clips.shape[1]] = clips
-    return torch.fft.rfft(waves.div_(torch.linalg.vector_norm(waves, dim=1, keepdim=True).clamp(min=1)))
+def spectra(clips: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, F) complex64
+    "The spectra of clips, with room for a shift of 1900 samples (clips begin with their attack)."
+    size = 2 * fft.next_fast_len((clips.shape[1] + 1900) // 2, real=True)
+    return fft.rfft(clips.astype(np.float32, copy=False), size)
 
 
-def correlation(x: Tensor, y: Tensor) -> Tensor:  # (n, F) each -> (n,)
-    "The greatest correlation over all shifts of pairs of clips, from their spectra."
-    return torch.fft.irfft(x * y.conj()).abs().amax(1)
+def correlation(clips: np.ndarray, i: list[int], j: list[int]) -> np.ndarray:  # (N, T) int16, (n,), (n,) -> (n,)
+    "The greatest correlation over all shifts of clips i with clips j."
+    rows, (i, j) = np.unique([i, j], return_inverse=True)  # who is in many pairs is transformed once
+    waves = clips[rows].astype(np.float32)
+    x, lengths = spectra(waves), np.sqrt(np.vecdot(waves, waves)).clip(1)
+    return np.abs(fft.irfft(x[i] * x[j].conj())).max(1) / (lengths[i] * lengths[j])
 
 
 def allowed(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (n, D) float16 each -> (n,)
@@ -370,11 +384,17 @@ def allowed(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (n, D) float16 each 
 
 def bands(clips: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, up to 512) float16
     "The root of the energy in bands of a clip's spectrum, of length 1 together."
-    parts = torch.view_as_real(spectra(clips)).flatten(1).numpy()  # real, imaginary, real, imaginary, ...
-    edges = np.unique(np.geomspace(8, parts.shape[1] // 2, 513).astype(int))[:-1]
+    parts = spectra(clips).view(np.float32)  # real, imaginary, real, imaginary, ...
     np.square(parts, out=parts)[:, :2] /= 2  # the lowest frequency is there once, the others twice
-    roots = np.sqrt(np.add.reduceat(parts, [0, *2 * edges[1:]], axis=1))
+    roots = np.sqrt(np.add.reduceat(parts, edges(parts.shape[1]), axis=1))
     return (roots / np.linalg.norm(roots, axis=1, keepdims=True).clip(1e-9)).astype(np.float16)
+
+
+@cache
+def edges(parts: int) -> np.ndarray:  # (up to 512,)
+    "Where the bands of a spectrum of so many real and imaginary parts begin: a semitone is three to four of them."
+    places = np.unique(np.geomspace(8, parts // 2, 513).astype(int))[:-1]
+    return np.array([0, *2 * places[1:]])
 
 # %% ../nbs/03_dataset.ipynb #twins001
 def twins(
@@ -398,10 +418,10 @@ def twins(
 
     def search(part: list[int]) -> None:
         near = tree.query_ball_point(rough[those[part]], np.sqrt(2 - 2 * threshold) + 0.002)
-        left = {int(j): likely(j, row) for j, row in zip(those[part], near, strict=True)}
+        left = {int(j): likely(j, row) for j, row in zip(those[part], near, strict=True) if row}
         while left := {j: rows for j, rows in left.items() if rows and j not in found}:
             i, j = [rows.pop() for rows in left.values()], list(left)
-            alike = correlation(spectra(clips[i]), spectra(clips[j])) > threshold
+            alike = correlation(clips, i, j) > threshold
             found.update((b, a) for a, b, yes in zip(i, j, alike, strict=True) if yes)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -427,26 +447,37 @@ def without_leaks(
 
 # %% ../nbs/03_dataset.ipynb #d842bcee
 class ClipsFile:
-    "A .npy file of int16 rows that grows."
+    "A .npy file with a place for each of `count` rows of int16, which many may write to."
 
-    def __init__(self, path: Path, length: int) -> None:
-        self.file, self.length, self.count = path.open("wb"), length, 0
-        self.header()
+    def __init__(self, path: Path, count: int, length: int) -> None:
+        self.file, self.length = path.open("w+b", buffering=0), length
+        self.header(count)
+        self.begin = self.file.tell()
 
-    def header(self) -> None:
-        "Write the header for as many rows as there are; it always takes the same room."
-        layout = {"descr": "<i2", "fortran_order": False, "shape": (self.count, self.length)}
+    def header(self, count: int) -> None:
+        "Write the header; it takes the same room for any count."
+        layout = {"descr": "<i2", "fortran_order": False, "shape": (count, self.length)}
         self.file.seek(0)
         np.lib.format.write_array_header_1_0(self.file, layout)
 
-    def append(self, waves: np.ndarray) -> None:  # (n, T)
-        "Add rows."
-        self.file.write(waves.data)
-        self.count += len(waves)
+    def place(self, row: int) -> int:
+        "Where a row begins."
+        return self.begin + 2 * self.length * row
 
-    def close(self) -> None:
-        "Make the file whole."
-        self.header()
+    def put(self, row: int, wave: bytes | np.ndarray) -> None:  # (T,) int16
+        "Write a row."
+        left, where = memoryview(wave).cast("B"), self.place(row)
+        while left:  # a disk that is nearly full takes a part, and says so the next time
+            done = os.pwrite(self.file.fileno(), left, where)
+            left, where = left[done:], where + done
+
+    def close(self, kept: list[int]) -> None:
+        "Leave only these rows, which must be in order."
+        for place, row in enumerate(kept):
+            if place < row:
+                self.put(place, os.pread(self.file.fileno(), 2 * self.length, self.place(row)))
+        self.file.truncate(self.place(len(kept)))
+        self.header(len(kept))
         self.file.close()
 
 # %% ../nbs/03_dataset.ipynb #411b63fc
@@ -455,18 +486,65 @@ def chunks(n: int, size: int = 16) -> list[list[int]]:
     return [list(range(begin, min(begin + size, n))) for begin in range(0, n, size)]
 
 
-def ahead(pool: ThreadPoolExecutor, work: Callable, tasks: list, depth: int = 8) -> Iterator[tuple[Any, Any]]:
+def in_threads(work: Callable, tasks: list, workers: int, depth: int = 8) -> Iterator[tuple[Any, Any]]:
     "Each task with its result, in order; `depth` of them are under way."
     running = deque()
-    for task in tasks:
-        running.append((task, pool.submit(work, task)))
-        if len(running) >= depth:
-            first, result = running.popleft()
+    with ThreadPoolExecutor(workers) as pool:
+        for task in tasks:
+            running.append((task, pool.submit(work, task)))
+            if len(running) >= depth:
+                first, result = running.popleft()
+                yield first, result.result()
+        for first, result in running:
             yield first, result.result()
-    for first, result in running:
-        yield first, result.result()
+
+# %% ../nbs/03_dataset.ipynb #serve003
+def serve(work: Callable, tasks: list, pipe: Connection) -> None:
+    "Do the tasks and send what comes of each, as long as somebody listens."
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever listens decides when to stop
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(BrokenPipeError):
+        for task in tasks:
+            try:
+                result = work(task)
+            except Exception as error:
+                result = error
+            pipe.send(result)
 
 
+def forked(work: Callable, tasks: list) -> tuple[BaseProcess, Connection]:
+    "A copy of this process that does the tasks, and where to hear of them."
+    context = get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=serve, args=(work, tasks, there))
+    process.start()
+    there.close()
+    return process, here
+
+
+def in_forks(work: Callable, tasks: list, workers: int) -> Iterator[tuple[Any, Any]]:
+    "Each task with its result, in order; of n copies of this process each does every n-th."
+    count = min(workers, -(-len(tasks) // 4))  # for less than that, a fork is not worth its while
+    copies = [forked(work, tasks[number::count]) for number in range(count)]
+    try:
+        for number, task in enumerate(tasks):
+            result = copies[number % count][1].recv()
+            if isinstance(result, Exception):
+                raise result
+            yield task, result
+    except EOFError:
+        raise Refused("a process that read sounds was killed; that happens where memory runs out") from None
+    finally:
+        for process, _ in copies:
+            process.terminate(), process.join()
+
+
+def ahead(work: Callable, tasks: list, forks: bool) -> Iterator[tuple[Any, Any]]:  # forks: `work` never calls torch
+    "Each task with its result, in order, by as many workers as there are cores."
+    safe = forks and sys.platform == "linux" and not current_process().daemon  # a daemon may have no children
+    return (in_forks if safe else in_threads)(work, tasks, os.cpu_count())
+
+# %% ../nbs/03_dataset.ipynb #space003
 def enough_space(out: Path, needed: int) -> None:
     "Refuse to begin what the disk cannot hold."
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -509,40 +587,54 @@ def prepare(
     return store
 
 # %% ../nbs/03_dataset.ipynb #a4ab7e75
+@dataclass
 class Portion:
-    "Some of the sounds of a source: fetched, packed, and described."
+    "What became of some of the sounds of a source."
 
-    def __init__(self, source: Source, rows: list[int], sample_rate: int, seconds: float) -> None:
-        clips = dict(zip(rows, source.fetch(rows, sample_rate, seconds), strict=True))
-        self.reasons = {row: str(clip) for row, clip in clips.items() if isinstance(clip, BadAudio)}
-        good = {row: clip for row, clip in clips.items() if row not in self.reasons}
-        self.waves = np.empty((len(good), round(seconds * sample_rate)), "<i2")  # (n, T)
-        for place, clip in zip(self.waves, good.values(), strict=True):
-            np.rint(clip.wave * np.float32(32767), out=place, casting="unsafe")
-        self.rows = [
-            (row, hashlib.sha1(wave, usedforsecurity=False).hexdigest(), clip.level, clip.onset, clip.seconds, clip.cut)
-            for wave, (row, clip) in zip(self.waves, good.items(), strict=True)
-        ]
-        self.points = [] if source.unique or not good else list(bands(self.waves))
+    rows: list[tuple]  # of those that are good: row of the source, hash, level, onset, seconds, cut
+    points: list[np.ndarray]  # the bands of each
+    reasons: dict[int, str]  # why the others are not
+
+
+def portion_of(source: Source, rows: list[int], clips: ClipsFile, sample_rate: int, seconds: float) -> Portion:
+    "Fetch some sounds and write them to their places."
+    fetched = dict(zip(rows, source.fetch(rows, sample_rate, seconds), strict=True))
+    reasons = {row: str(clip) for row, clip in fetched.items() if isinstance(clip, BadAudio)}
+    good = {row: clip for row, clip in fetched.items() if row not in reasons}
+    waves = np.empty((len(good), clips.length), "<i2")  # (n, T)
+    for wave, (row, clip) in zip(waves, good.items(), strict=True):
+        np.rint(clip.wave * np.float32(32767), out=wave, casting="unsafe")
+        clips.put(row, wave)
+    known = [
+        (row, xxhash.xxh3_128_hexdigest(wave), clip.level, clip.onset, clip.seconds, clip.cut)
+        for wave, (row, clip) in zip(waves, good.items(), strict=True)
+    ]
+    return Portion(known, [] if source.unique or not good else list(bands(waves)), reasons)
 
 # %% ../nbs/03_dataset.ipynb #wrclips1
 def write_clips(
     source: Source, path: Path, sample_rate: int, seconds: float, run: Run | None
 ) -> tuple[pd.DataFrame, np.ndarray, dict[int, str]]:  # the rows taken, their bands, why the others were not
     "Fetch all sounds and write those that are any good."
-    clips = ClipsFile(path, round(seconds * sample_rate))
+    clips, progress = (
+        ClipsFile(path, len(source.table), round(seconds * sample_rate)),
+        Progress("data", len(source.table), run),
+    )
+    np.empty(
+        30_000_000, np.int8
+    )  # gone at once; but glibc, having seen it go, keeps for us what smaller ones give back
     rows, points, reasons = [], [], {}
-    progress = Progress("data", len(source.table), run)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for some, portion in ahead(
-            pool, lambda rows: Portion(source, rows, sample_rate, seconds), chunks(len(source.table))
-        ):
-            clips.append(portion.waves)
+
+    def work(some: list[int]) -> Portion:
+        return portion_of(source, some, clips, sample_rate, seconds)
+
+    with closing(ahead(work, chunks(len(source.table)), source.forks)) as portions:
+        for some, portion in portions:
             rows += portion.rows
             points += portion.points
             reasons |= portion.reasons
             progress.update(some[-1] + 1)
-    clips.close()
+    clips.close([row for row, *_ in rows])
     found = pd.DataFrame(rows, columns=["row", "content", "level", "onset", "seconds", "cut"])
     table = source.table.loc[found.row].reset_index(drop=True)
     table = table.drop(columns=table.columns.intersection([*found, "split"]))  # a folder's CSV may have such columns

@@ -10,9 +10,7 @@ __all__ = ['FLOOR', 'CEILING', 'noise_like', 'reference_of', 'generation_rows', 
 
 # %% ../nbs/15_evaluation.ipynb #fc4ea819
 import hashlib
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -254,12 +252,11 @@ def from_folder(path: Path, rate: int, seconds: float, most: int) -> tuple[Tenso
     source = folder(path, labels=None)
     chosen = np.random.default_rng(0).permutation(len(source.table))[:most]
     kept, reasons, progress = {}, {}, Progress(f"read {path.name}", len(chosen))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        tasks = [chosen[part].tolist() for part in chunks(len(chosen))]
-        for rows, clips in ahead(pool, lambda rows: source.fetch(rows, rate, seconds), tasks):
-            for row, clip in zip(rows, clips, strict=True):
-                (reasons if isinstance(clip, BadAudio) else kept)[row] = clip
-            progress.update(len(kept) + len(reasons))
+    tasks = [chosen[part].tolist() for part in chunks(len(chosen))]
+    for rows, clips in ahead(lambda rows: source.fetch(rows, rate, seconds), tasks, source.forks):
+        for row, clip in zip(rows, clips, strict=True):
+            (reasons if isinstance(clip, BadAudio) else kept)[row] = clip
+        progress.update(len(kept) + len(reasons))
     waves = [torch.from_numpy(clip.wave) for clip in kept.values()]
     names = [Path(source.table.file[row]).stem for row in kept]
     return torch.stack(waves) if waves else torch.empty(0, 1), names, {row: str(why) for row, why in reasons.items()}
