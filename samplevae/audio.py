@@ -244,9 +244,10 @@ def remove_offset(
 ) -> np.ndarray:  # (T,)
     "High-pass far below hearing, starting at rest."
     steps, last, parts = np.diff(sound, prepend=np.float32(rest)), 0.0, []
-    for begin in range(0, len(steps), 2 * rate):  # by two seconds, or the powers grow too large
-        some = steps[begin : begin + 2 * rate]
-        powers = rising(2 * rate, corner / rate)[: len(some)]
+    piece = round(6 * rate / corner)  # two seconds; for much longer ones, the powers grow too large
+    for begin in range(0, len(steps), piece):
+        some = steps[begin : begin + piece]
+        powers = rising(piece, corner / rate)[: len(some)]
         parts.append((last + np.cumsum(powers * some)) / powers)
         last = parts[-1][-1]
     return np.concatenate(parts).astype(sound.dtype)
@@ -254,7 +255,7 @@ def remove_offset(
 
 @cache
 def rising(count: int, corner: float) -> np.ndarray:  # (count,)
-    "The powers -1, -2, ... of the pole of a high-pass at `corner`, which is 1 at the sampling rate."
+    "1/r, 1/r², 1/r³, ... with r = exp(-2π f), f being `corner` in cycles a sample."
     return np.exp(2 * np.pi * corner * np.arange(1, count + 1))
 
 # %% ../nbs/01_audio.ipynb #d6441feb

@@ -6,7 +6,7 @@
 __all__ = ['Source', 'synthesis', 'audio_files', 'label_table', 'folder', 'printable', 'clip_or_reason', 'nsynth', 'Note',
            'read_midi', 'phrase_starts', 'maestro', 'cut_from', 'midi', 'played', 'split_of', 'Store', 'spectra',
            'correlation', 'allowed', 'bands', 'edges', 'twins', 'without_leaks', 'ClipsFile', 'chunks', 'in_threads',
-           'serve', 'forked', 'in_forks', 'ahead', 'enough_space', 'prepare', 'Portion', 'portion_of', 'write_clips',
+           'serve', 'in_forks', 'received', 'ahead', 'enough_space', 'prepare', 'Portion', 'portion_of', 'write_clips',
            'in_words', 'report_on', 'beside', 'replace', 'augment', 'stretched', 'partners', 'kinds_from', 'source_of',
            'store_of', 'report_figure']
 
@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import current_process, get_context
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Self
 
@@ -392,7 +391,7 @@ def bands(clips: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, up to 512) fl
 
 @cache
 def edges(parts: int) -> np.ndarray:  # (up to 512,)
-    "Where the bands of a spectrum of so many real and imaginary parts begin: a semitone is three to four of them."
+    "Where the bands of a spectrum of so many real and imaginary parts begin: a semitone is three to four of them, at most."
     places = np.unique(np.geomspace(8, parts // 2, 513).astype(int))[:-1]
     return np.array([0, *2 * places[1:]])
 
@@ -438,7 +437,10 @@ def without_leaks(
     run: Run | None = None,  # shows the progress there
 ) -> tuple[pd.DataFrame, dict[int, str]]:  # the rows to keep, and why the others go, by row of the source
     "Drop copies, and clips that are nearly equal to one that is held out."
-    away = dict.fromkeys(taken.index[taken.content.duplicated()], "a copy of another")
+    held_first = taken.sort_values(
+        "split", key=lambda split: split.map(["test", "valid", "train"].index), kind="stable"
+    )
+    away = dict.fromkeys(held_first.index[held_first.content.duplicated()], "a copy of another")
     rows = taken.index.difference(list(away))
     side = taken.split[rows]
     for held, others in ("test", ["train", "valid"]), ("valid", ["train"]):
@@ -489,21 +491,23 @@ def chunks(n: int, size: int = 16) -> list[list[int]]:
     return [list(range(begin, min(begin + size, n))) for begin in range(0, n, size)]
 
 
-def in_threads(work: Callable, tasks: list, workers: int, depth: int = 8) -> Iterator[tuple[Any, Any]]:
-    "Each task with its result, in order; `depth` of them are under way."
+def in_threads(work: Callable, tasks: list, workers: int) -> Iterator[tuple[Any, Any]]:
+    "Each task with its result, in order; no more than two for each worker are under way."
     running = deque()
     with ThreadPoolExecutor(workers) as pool:
         for task in tasks:
             running.append((task, pool.submit(work, task)))
-            if len(running) >= depth:
+            if len(running) >= 2 * workers:
                 first, result = running.popleft()
                 yield first, result.result()
         for first, result in running:
             yield first, result.result()
 
 # %% ../nbs/03_dataset.ipynb #serve003
-def serve(work: Callable, tasks: list, pipe: Connection) -> None:
+def serve(work: Callable, tasks: list, pipe: Connection, others: list[Connection]) -> None:
     "Do the tasks and send what comes of each, as long as somebody listens."
+    for other in others:  # who holds an end to listen at would take himself for a listener
+        other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever listens decides when to stop
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with suppress(BrokenPipeError):
@@ -515,31 +519,35 @@ def serve(work: Callable, tasks: list, pipe: Connection) -> None:
             pipe.send(result)
 
 
-def forked(work: Callable, tasks: list) -> tuple[BaseProcess, Connection]:
-    "A copy of this process that does the tasks, and where to hear of them."
-    context = get_context("fork")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=serve, args=(work, tasks, there))
-    process.start()
-    there.close()
-    return process, here
-
-
 def in_forks(work: Callable, tasks: list, workers: int) -> Iterator[tuple[Any, Any]]:
     "Each task with its result, in order; of n copies of this process each does every n-th."
+    context, copies, pipes = get_context("fork"), [], []
     count = min(workers, -(-len(tasks) // 4))  # for less than that, a fork is not worth its while
-    copies = [forked(work, tasks[number::count]) for number in range(count)]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a Ctrl-C between the two would lose a copy
     try:
+        for number in range(count):
+            pipe, end = context.Pipe(duplex=False)
+            pipes.append(pipe)
+            copy = context.Process(target=serve, args=(work, tasks[number::count], end, pipes), daemon=True)
+            copy.start(), end.close()
+            copies.append(copy)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number, task in enumerate(tasks):
-            result = copies[number % count][1].recv()
-            if isinstance(result, Exception):
-                raise result
-            yield task, result
-    except EOFError:
-        raise Refused("a process that read sounds was killed; that happens where memory runs out") from None
+            yield task, received(pipes[number % count])
     finally:
-        for process, _ in copies:
-            process.terminate(), process.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        [copy.terminate() for copy in copies], [copy.join() for copy in copies]
+
+
+def received(pipe: Connection) -> Any:
+    "What a copy has sent; what went wrong there goes wrong here."
+    try:
+        result = pipe.recv()
+    except (EOFError, OSError):
+        raise Refused("a process that read sounds was killed; that happens where memory runs out") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def ahead(work: Callable, tasks: list, forks: bool) -> Iterator[tuple[Any, Any]]:  # forks: `work` never calls torch
@@ -604,14 +612,11 @@ def portion_of(source: Source, rows: list[int], clips: ClipsFile, sample_rate: i
     fetched = dict(zip(rows, source.fetch(rows, sample_rate, seconds), strict=True))
     reasons = {row: str(clip) for row, clip in fetched.items() if isinstance(clip, BadAudio)}
     good = {row: clip for row, clip in fetched.items() if row not in reasons}
-    waves = np.empty((len(good), clips.length), "<i2")  # (n, T)
+    known, waves = [], np.empty((len(good), clips.length), "<i2")  # (n, T)
     for wave, (row, clip) in zip(waves, good.items(), strict=True):
         np.rint(clip.wave * np.float32(32767), out=wave, casting="unsafe")
         clips.put(row, wave)
-    known = [
-        (row, xxhash.xxh3_128_hexdigest(wave), clip.level, clip.onset, clip.seconds, clip.cut)
-        for wave, (row, clip) in zip(waves, good.items(), strict=True)
-    ]
+        known.append((row, xxhash.xxh3_128_hexdigest(wave), clip.level, clip.onset, clip.seconds, clip.cut))
     return Portion(known, [] if source.unique or not good else list(bands(waves)), reasons)
 
 # %% ../nbs/03_dataset.ipynb #wrclips1
@@ -619,14 +624,10 @@ def write_clips(
     source: Source, path: Path, sample_rate: int, seconds: float, run: Run | None
 ) -> tuple[pd.DataFrame, np.ndarray, dict[int, str]]:  # the rows taken, their bands, why the others were not
     "Fetch all sounds and write those that are any good."
-    clips, progress = (
-        ClipsFile(path, len(source.table), round(seconds * sample_rate)),
-        Progress("data", len(source.table), run),
-    )
-    np.empty(
-        30_000_000, np.int8
-    )  # gone at once; but glibc, having seen it go, keeps for us what smaller ones give back
-    rows, points, reasons = [], [], {}
+    clips = ClipsFile(path, len(source.table), round(seconds * sample_rate))
+    progress, rows, points, reasons = Progress("data", len(source.table), run), [], [], {}
+    # Made and gone. But glibc, having seen so much go, keeps what smaller arrays give back for the next of them.
+    np.empty(30_000_000, np.int8)
 
     def work(some: list[int]) -> Portion:
         return portion_of(source, some, clips, sample_rate, seconds)
@@ -665,7 +666,9 @@ def report_on(
 
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    "An empty folder beside `out`, gone in the end."
+    "An empty folder beside `out`, gone in the end. If `out` was being replaced when somebody died, it comes back."
+    old = out.with_name(f".{out.name}.old")
+    old.rename(out) if old.exists() and not out.exists() else None
     fresh = out.with_name(f".{out.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
@@ -688,7 +691,7 @@ def replace(fresh: Path, out: Path) -> None:
 def augment(
     x: Tensor,  # (B, T)
     rate: int,  # Hz
-    gain: float = 0.0,  # up to so many dB louder or softer
+    gain: float = 0.0,  # up to so many dB softer, or louder where a clip leaves room
     polarity: bool = False,  # half of them upside down
     pitch: float = 0.0,  # up to so many semitones higher or lower (and shorter or longer)
     tilt: float = 0.0,  # up to so much brighter or duller, below 1

@@ -225,6 +225,25 @@ def test_adding_sounds_moves_no_old_one(drums, tmp_path):
     assert len(common) >= 10 and (before[common] == after[common]).all()
 
 
+def test_of_copies_the_one_that_is_held_out_stays(tmp_path):
+    names = {split_of(f"{number}.wav"): f"{number}.wav" for number in range(99, -1, -1)}
+    wave = np.random.default_rng(0).normal(0, 0.1, 4000)
+    for name in names.values():
+        soundfile.write(tmp_path / name, wave, 16_000)
+    assert names["train"] < names["test"], "the one that comes first is not the one that stays"
+    with pytest.warns(UserWarning, match="a copy of another"):
+        store = prepare(folder(tmp_path), tmp_path / "store", 16_000, 0.25)
+    assert [*store.table.split] == ["test"] and store.report["reasons"] == {"a copy of another": 2}
+
+
+def test_a_store_that_was_being_replaced_comes_back(many, tmp_path):
+    whole = prepare(many, tmp_path / "store", 16_000, 0.1)
+    (tmp_path / "store").rename(tmp_path / ".store.old")  # as far as somebody came who was killed
+    with pytest.raises(KeyError):
+        prepare(replace(many, fetch=lambda rows, *form: {}[0]), tmp_path / "store", 16_000, 0.1)
+    assert len(Store.open(tmp_path / "store")) == len(whole)
+
+
 def test_a_full_disk_leaves_the_old_store(drums, tmp_path, monkeypatch):
     for number, drum in enumerate(drums):
         soundfile.write(tmp_path / f"{number}.wav", drum, 48_000)
@@ -284,15 +303,15 @@ def test_a_reader_that_is_killed_or_fails_is_no_riddle(many, tmp_path):
 
 
 def test_readers_do_not_outlive_who_sent_them(many, tmp_path):
-    def slow(rows, *form):
+    def slow(rows, *form):  # and so many that a pipe does not hold them
         (tmp_path / f"{os.getpid()}.reader").touch()
-        sleep(0.3)
-        return many.fetch(rows, *form)
+        sleep(0.02)
+        return many.fetch([row % 100 for row in rows], *form)
 
     def there(pid):
         return Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
 
-    slow_one = replace(many, fetch=slow)
+    slow_one = replace(many, table=pd.concat([many.table] * 40, ignore_index=True), fetch=slow)
     process = multiprocessing.get_context("fork").Process(target=prepare, args=(slow_one, tmp_path / "store"))
     process.start()
     while process.is_alive() and not [*tmp_path.glob("*.reader")]:
