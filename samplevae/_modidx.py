@@ -144,6 +144,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'samplevae.dataset.prepare': ('dataset.html#prepare', 'samplevae/dataset.py'),
                                    'samplevae.dataset.printable': ('dataset.html#printable', 'samplevae/dataset.py'),
                                    'samplevae.dataset.read_midi': ('dataset.html#read_midi', 'samplevae/dataset.py'),
+                                   'samplevae.dataset.read_scores': ('dataset.html#read_scores', 'samplevae/dataset.py'),
                                    'samplevae.dataset.received': ('dataset.html#received', 'samplevae/dataset.py'),
                                    'samplevae.dataset.replace': ('dataset.html#replace', 'samplevae/dataset.py'),
                                    'samplevae.dataset.report_figure': ('dataset.html#report_figure', 'samplevae/dataset.py'),

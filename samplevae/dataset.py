@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['Source', 'synthesis', 'audio_files', 'label_table', 'folder', 'printable', 'clip_or_reason', 'nsynth', 'Note',
-           'read_midi', 'phrase_starts', 'maestro', 'cut_from', 'midi', 'played', 'split_of', 'Store', 'spectra',
-           'correlation', 'allowed', 'bands', 'edges', 'twins', 'without_leaks', 'ClipsFile', 'chunks', 'in_threads',
-           'serve', 'in_forks', 'received', 'ahead', 'enough_space', 'prepare', 'Portion', 'portion_of', 'write_clips',
-           'in_words', 'report_on', 'beside', 'replace', 'augment', 'stretched', 'partners', 'kinds_from', 'source_of',
-           'store_of', 'report_figure']
+           'read_midi', 'read_scores', 'phrase_starts', 'maestro', 'cut_from', 'midi', 'played', 'split_of', 'Store',
+           'spectra', 'correlation', 'allowed', 'bands', 'edges', 'chunks', 'in_threads', 'twins', 'without_leaks',
+           'ClipsFile', 'serve', 'in_forks', 'received', 'ahead', 'enough_space', 'prepare', 'Portion', 'portion_of',
+           'write_clips', 'in_words', 'report_on', 'beside', 'replace', 'augment', 'stretched', 'partners',
+           'kinds_from', 'source_of', 'store_of', 'report_figure']
 
 # %% ../nbs/03_dataset.ipynb #ca886813
 import hashlib
@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # %% ../nbs/03_dataset.ipynb #d59770ad
-from .audio import COLOURS, PRE, SUFFIXES, BadAudio, Clip, clip_of, fade_out, fit, read
+from .audio import COLOURS, SUFFIXES, BadAudio, Clip, clip_of, fade_out, fit, read
 from .runs import CLONE, Config, Progress, alone, Refused, Run, fingerprint, nearest, write_json
 from .synthesis import DRUMS, FACTORS, KINDS, Factors, draw, synthesise
 
@@ -192,11 +193,27 @@ def read_midi(path: str | Path) -> list[Note]:
                     sounding[message.note] = now, message.velocity
     except (OSError, EOFError, ValueError, IndexError, KeyError) as error:
         raise BadAudio("not a MIDI file, or damaged") from error
+    if not notes:
+        raise BadAudio("no notes")
     return sorted(notes, key=lambda note: note.start)
 
 
-def phrase_starts(notes: list[Note], rest: float = 0.15) -> list[float]:
-    "Where a note begins at least `rest` seconds after the one before."
+def read_scores(files: list[Path]) -> list[list[Note] | BadAudio]:
+    "The notes of each MIDI file, or the reason why there are none."
+    progress, scores = Progress("MIDI", len(files)), []
+    for file in files:
+        try:
+            scores.append(read_midi(file))
+        except BadAudio as reason:
+            scores.append(reason)
+        progress.update(len(scores))
+    return scores
+
+
+def phrase_starts(notes: list[Note] | BadAudio, rest: float = 0.15) -> list[float]:
+    "Where a note begins at least `rest` seconds after the one before. A damaged file has one start, to be counted."
+    if isinstance(notes, BadAudio):
+        return [0.0]
     starts = [note.start for note in notes]
     return [start for before, start in zip([-1.0, *starts], starts, strict=False) if start - before >= rest]
 
@@ -214,20 +231,22 @@ def maestro(
     mine = table[table.canonical_composer.str.contains(composer, case=False, regex=False)]
     if mine.empty:
         raise Refused(f"MAESTRO has no {composer!r}: {nearest(composer, sorted(table.canonical_composer.unique()))}")
+    scores = dict(zip(mine.audio_filename, read_scores([root / name for name in mine.midi_filename]), strict=True))
     rows = [
-        {
-            "file": piece.audio_filename,
-            "start": start,
-            "label": piece.canonical_composer,
-            "group": piece.canonical_title,
-        }
+        (piece.audio_filename, start, piece.canonical_composer, piece.canonical_title)
         for piece in mine.itertuples()
-        for start in phrase_starts(read_midi(root / piece.midi_filename))
+        for start in phrase_starts(scores[piece.audio_filename])
     ]
     cuts = pd.DataFrame(rows, columns=["file", "start", "label", "group"])
 
+    def cut(row: int, sample_rate: int, seconds: float) -> Clip | BadAudio:
+        score = scores[cuts.file[row]]
+        if isinstance(score, BadAudio):
+            return score
+        return cut_from(root / cuts.file[row], cuts.start[row], sample_rate, seconds)
+
     def fetch(some: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
-        return [cut_from(root / cuts.file[row], cuts.start[row], sample_rate, seconds) for row in some]
+        return [cut(row, sample_rate, seconds) for row in some]
 
     return Source(f"MAESTRO, {composer}", cuts, fetch, forks=True)
 
@@ -251,12 +270,8 @@ def midi(
         raise Refused(f"no MIDI files in {path}")
     if "midi_pitch" not in notes.table or notes.table.midi_pitch.isna().all():
         raise Refused("the store of notes has no midi_pitch: make it from a folder whose clips.csv has that column")
-    scores = {file.name: read_midi(file) for file in files}
-    rows = [
-        {"file": name, "start": start, "label": name.split("_")[0], "group": name}
-        for name, score in scores.items()
-        for start in phrase_starts(score)
-    ]
+    scores = dict(zip([printable(Path(file.name)) for file in files], read_scores(files), strict=True))
+    rows = [(name, start, name.split("_")[0], name) for name, score in scores.items() for start in phrase_starts(score)]
     table = pd.DataFrame(rows, columns=["file", "start", "label", "group"])
 
     def fetch(some: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
@@ -265,8 +280,12 @@ def midi(
     return Source(Path(path).name, table, fetch, forks=True)
 
 
-def played(score: list[Note], start: float, notes: "Store", sample_rate: int, seconds: float) -> Clip | BadAudio:
+def played(
+    score: list[Note] | BadAudio, start: float, notes: "Store", sample_rate: int, seconds: float
+) -> Clip | BadAudio:
     "A stretch of a score, played on recorded notes."
+    if isinstance(score, BadAudio):
+        return score
     mix = np.zeros(round(seconds * sample_rate), np.float32)
     known = notes.table.midi_pitch.dropna()
     for note in [note for note in score if start - 1e-6 <= note.start < start + seconds]:
@@ -395,6 +414,24 @@ def edges(parts: int) -> np.ndarray:  # (up to 512,)
     places = np.unique(np.geomspace(8, parts // 2, 513).astype(int))[:-1]
     return np.array([0, *2 * places[1:]])
 
+# %% ../nbs/03_dataset.ipynb #411b63fc
+def chunks(n: int, size: int = 16) -> list[list[int]]:
+    "The numbers below `n` in portions."
+    return [list(range(begin, min(begin + size, n))) for begin in range(0, n, size)]
+
+
+def in_threads(work: Callable, tasks: list, workers: int) -> Iterator[tuple[Any, Any]]:
+    "Each task with its result, in order; no more than two for each worker are under way."
+    running = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for task in tasks:
+            running.append((task, pool.submit(work, task)))
+            if len(running) >= 2 * workers:
+                first, result = running.popleft()
+                yield first, result.result()
+        for first, result in running:
+            yield first, result.result()
+
 # %% ../nbs/03_dataset.ipynb #twins001
 def twins(
     clips: np.ndarray,  # (n, T) int16
@@ -485,24 +522,6 @@ class ClipsFile:
         self.header(len(kept))
         self.file.close()
 
-# %% ../nbs/03_dataset.ipynb #411b63fc
-def chunks(n: int, size: int = 16) -> list[list[int]]:
-    "The numbers below `n` in portions."
-    return [list(range(begin, min(begin + size, n))) for begin in range(0, n, size)]
-
-
-def in_threads(work: Callable, tasks: list, workers: int) -> Iterator[tuple[Any, Any]]:
-    "Each task with its result, in order; no more than two for each worker are under way."
-    running = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for task in tasks:
-            running.append((task, pool.submit(work, task)))
-            if len(running) >= 2 * workers:
-                first, result = running.popleft()
-                yield first, result.result()
-        for first, result in running:
-            yield first, result.result()
-
 # %% ../nbs/03_dataset.ipynb #serve003
 def serve(work: Callable, tasks: list, pipe: Connection, others: list[Connection]) -> None:
     "Do the tasks and send what comes of each, as long as somebody listens."
@@ -515,6 +534,7 @@ def serve(work: Callable, tasks: list, pipe: Connection, others: list[Connection
             try:
                 result = work(task)
             except Exception as error:
+                error.add_note(f"in a process that read sounds:\n{traceback.format_exc()}")
                 result = error
             pipe.send(result)
 
@@ -529,8 +549,11 @@ def in_forks(work: Callable, tasks: list, workers: int) -> Iterator[tuple[Any, A
             pipe, end = context.Pipe(duplex=False)
             pipes.append(pipe)
             copy = context.Process(target=serve, args=(work, tasks[number::count], end, pipes), daemon=True)
-            copy.start(), end.close()
-            copies.append(copy)
+            try:
+                copy.start()
+            except OSError as error:
+                raise Refused(f"cannot start {count} processes to read sounds: {error.strerror}") from error
+            copies.append(copy), end.close()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number, task in enumerate(tasks):
             yield task, received(pipes[number % count])
@@ -690,7 +713,6 @@ def replace(fresh: Path, out: Path) -> None:
 # %% ../nbs/03_dataset.ipynb #e5e861bb
 def augment(
     x: Tensor,  # (B, T)
-    rate: int,  # Hz
     gain: float = 0.0,  # up to so many dB softer, or louder where a clip leaves room
     polarity: bool = False,  # half of them upside down
     pitch: float = 0.0,  # up to so many semitones higher or lower (and shorter or longer)
@@ -705,7 +727,7 @@ def augment(
         return (2 * torch.rand(batch, 1, device=device) - 1) * limit
 
     if pitch:
-        x = stretched(x, 2 ** (chance(pitch) / 12), PRE * rate)
+        x = stretched(x, 2 ** (chance(pitch) / 12))
     if mix and labels is not None:
         x = x + chance(mix).abs() * partners(x, labels)
     if tilt:
@@ -717,8 +739,9 @@ def augment(
     return x / x.abs().amax(1, keepdim=True).clamp(min=1)
 
 
-def stretched(x: Tensor, ratio: Tensor, onset: float) -> Tensor:  # (B, T), (B, 1) -> (B, T)
+def stretched(x: Tensor, ratio: Tensor) -> Tensor:  # (B, T), (B, 1) -> (B, T)
     "Sounds played `ratio` times as fast around their onset, by linear interpolation; silence where nothing is left."
+    onset = (x.abs() > 0.01 * x.abs().amax(1, keepdim=True)).int().argmax(1, keepdim=True)  # (B, 1)
     time = onset + ratio * (torch.arange(x.shape[1], device=x.device) - onset)
     whole = time.floor().long()
     part, inside = time - whole, (whole >= 0) & (whole < x.shape[1] - 1)

@@ -488,9 +488,12 @@ def alone(path: Path, wait: bool = False) -> Iterator[None]:
     "Hold the lock file `path`. Where another process holds it, wait or refuse."
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused(f"another process is at work in {path.parent}: wait for it, or stop it") from None
+            if not wait:
+                raise Refused(f"another process is at work in {path.parent}: wait for it, or stop it") from None
+            print(f"waiting for another process that is at work in {path.parent}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

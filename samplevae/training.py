@@ -89,7 +89,7 @@ def varied(x: Tensor, labels: pd.Series, config: Config) -> Tensor:  # (B, T) ->
     if not ways:
         return x
     codes = labels.astype("category").cat.codes.to_numpy(np.int64)
-    return augment(x, config.sample_rate, labels=torch.from_numpy(codes).to(x.device), **ways)
+    return augment(x, labels=torch.from_numpy(codes).to(x.device), **ways)
 
 # %% ../nbs/11_training.ipynb #5bab3c65
 def check(config: Config) -> None:

@@ -297,8 +297,9 @@ def test_a_reader_that_is_killed_or_fails_is_no_riddle(many, tmp_path):
     store = prepare(many, tmp_path / "store", 16_000, 0.1)
     with pytest.raises(Refused, match="was killed; that happens where memory runs out"):
         prepare(replace(many, fetch=dies), tmp_path / "store", 16_000, 0.1)
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError) as caught:
         prepare(replace(many, fetch=fails), tmp_path / "store", 16_000, 0.1)
+    assert "in fails" in caught.value.__notes__[0], "where it happened"
     assert len(Store.open(tmp_path / "store")) == len(store) and not multiprocessing.active_children()
 
 
@@ -402,6 +403,9 @@ def test_maestro_as_it_is_published(tmp_path):
     assert (first > 0.3).all(), "every clip begins with its attack"
     with pytest.raises(Refused, match="did you mean 'Claude Debussy'"):
         maestro(tmp_path, "Debussi")
+    (tmp_path / "2018/0.midi").write_bytes((tmp_path / "2018/0.midi").read_bytes()[:40])
+    report = prepare(maestro(tmp_path, "chopin"), tmp_path / "store", 22_050, 1.0).report
+    assert report["found"] == 4 and ["2018/0.wav", "not a MIDI file, or damaged"] in report["files_turned_away"]
 
 
 def test_transcriptions_are_played_on_recorded_notes(tmp_path):
@@ -420,6 +424,10 @@ def test_transcriptions_are_played_on_recorded_notes(tmp_path):
     for sound, pitch in zip(store.sounds(), (62, 70), strict=True):
         peak = torch.fft.rfft(sound).abs().argmax().item() * 22_050 / len(sound)
         assert abs(12 * np.log2(peak / (440 * 2 ** ((pitch - 69) / 12)))) < 0.3
+    write_score(tmp_path / "scores/nothing.mid", starts=(), pitches=())
+    (tmp_path / "scores/text.mid").write_text("la la la")
+    reasons = prepare(midi(tmp_path / "scores", notes), tmp_path / "store", 22_050, 1.0).report["reasons"]
+    assert reasons == {"no notes": 1, "not a MIDI file, or damaged": 1}
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason=f"needs the recorded sounds that we develop with, in {SHARED}")
@@ -445,17 +453,18 @@ def test_a_clip_that_begins_late_is_whole(tmp_path):
     assert abs(clip.onset - 0.897) < 0.002 and np.abs(clip.wave[-RATE // 4 : -RATE // 50]).max() > 0.9
 
 
-def test_augmentation_moves_no_onset():
+@pytest.mark.parametrize("onset", [0, 132, 1000], ids=["of a synthesised sound", "of a recorded one", "late"])
+def test_augmentation_moves_no_onset(onset):
     torch.manual_seed(0)
-    clicks = torch.zeros(64, 8000)
-    clicks[:, 132:] = torch.exp(-torch.arange(8000 - 132) / 800) * torch.sin(torch.arange(8000 - 132) * 0.2 + 1)
+    clicks, time = torch.zeros(64, 8000), torch.arange(8000 - onset)
+    clicks[:, onset:] = torch.exp(-time / 800) * torch.sin(time * 0.2 + 1)
     labels = torch.arange(64) % 4
-    changes = {"gain": 6.0, "polarity": True, "pitch": 2.0, "tilt": 0.5, "mix": 0.3}
+    changes = {"gain": 6.0, "polarity": True, "pitch": 7.0, "tilt": 0.5, "mix": 0.3}
     for name, value in (*changes.items(), ("all", None)):
         chosen = changes if name == "all" else {name: value}
-        changed = dataset.augment(clicks, RATE, labels=labels, **chosen)
+        changed = dataset.augment(clicks, labels=labels, **chosen)
         loud = changed.abs() > 0.1 * changed.abs().amax(1, keepdim=True)
-        assert ((loud.int().argmax(1) - 132).abs() <= 1).all(), name
+        assert ((loud.int().argmax(1) - onset).abs() <= 1).all(), name
         assert not torch.equal(changed, clicks) or name == "mix", name
         assert changed.isfinite().all() and changed.abs().max() <= 1
-    assert torch.equal(dataset.augment(clicks, RATE), clicks)
+    assert torch.equal(dataset.augment(clicks), clicks)
