@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 import samplevae.dataset
-from samplevae.dataset import bands, chunks, folder, in_threads, prepare, split_of, synthesis, twins
+from samplevae.dataset import bands, chunks, folder, in_threads, prepare, rough, split_of, synthesis, twins
 
 
 def decode(path):
@@ -39,7 +39,10 @@ def megabytes():
 
 def leaks(store):
     "The share of test sounds with a twin in training, when the deck is shuffled and when groups stay whole."
-    points, rows = np.concatenate([bands(store.clips[part]) for part in chunks(len(store.clips))]), store.table.index
+    points, rows = (
+        np.concatenate([bands(store.clips[part], rough) for part in chunks(len(store.clips))]),
+        store.table.index,
+    )
     by_group = np.array([split_of(group) == "test" for group in store.table.group])
     decks = [np.random.default_rng(seed).permutation(by_group) for seed in range(5)]
     for name, splits in ("shuffled", decks), ("by group", [by_group]):

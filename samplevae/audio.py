@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'STYLE', 'SUFFIXES', 'PRE', 'log_spectrogram', 'draw_wave', 'draw_spectrogram', 'picture', 'grid', 'player',
-           'show', 'BadAudio', 'opened', 'stretch', 'read', 'cut_short', 'reason_for', 'find_onset', 'mix_down',
-           'remove_offset', 'rising', 'fade_out', 'fall', 'Clip', 'fit', 'middle', 'clip_of']
+           'show', 'BadAudio', 'opened', 'samples_of', 'read', 'cut_short', 'reason_for', 'find_onset', 'mix_down',
+           'remove_offset', 'rising', 'fade_out', 'fall', 'Clip', 'fit', 'placed', 'level_in_the_end', 'middle',
+           'clip_of']
 
 # %% ../nbs/01_audio.ipynb #2ffd1e5d
 import math
@@ -55,8 +56,10 @@ def log_spectrogram(
     wanted = np.geomspace(lowest, rate / 2, rows)
     bins = torch.from_numpy(wanted * size / rate).clamp(max=size / 2 - 1e-3)
     low, part = bins.long(), (bins % 1)[:, None].to(power)
-    smooth = power[low] * (1 - part) + power[low + 1] * part
-    return (10 * torch.log10(smooth / smooth.max().clamp(min=1e-10) + 1e-10)).cpu().numpy(), wanted
+    level = power[low] * (1 - part) + power[low + 1] * part
+    for row, (first, last) in enumerate(zip(low, low[1:], strict=False)):
+        level[row] = torch.maximum(level[row], power[first + 1 : last + 1].amax(0)) if last > first else level[row]
+    return (10 * torch.log10(level / level.max().clamp(min=1e-10) + 1e-10)).cpu().numpy(), wanted
 
 # %% ../nbs/01_audio.ipynb #03641e6f
 def draw_wave(axes: Axes, sound: Tensor, rate: int, colour: str = COLOURS[0]) -> None:
@@ -155,7 +158,7 @@ def opened(
         raise BadAudio(reason_for(Path(path))) from error
 
 
-def stretch(file: soundfile.SoundFile, start: float = 0.0, seconds: float = math.inf) -> np.ndarray:  # (T, C)
+def samples_of(file: soundfile.SoundFile, start: float = 0.0, seconds: float = math.inf) -> np.ndarray:  # (T, C)
     "The samples of an open file from `start` on. Its last sample is fetched too, to see whether it is there."
     begin = min(round(start * file.samplerate), file.frames)
     end = min(begin + math.ceil(min(seconds * file.samplerate, file.frames)), file.frames)
@@ -173,7 +176,7 @@ def stretch(file: soundfile.SoundFile, start: float = 0.0, seconds: float = math
 def read(path: str | Path, start: float = 0.0, seconds: float = math.inf) -> tuple[np.ndarray, int]:
     "The samples (T, C) of a file or of a part of it, in float32, and its rate in Hz."
     with opened(path) as file:
-        return stretch(file, start, seconds), file.samplerate
+        return samples_of(file, start, seconds), file.samplerate
 
 # %% ../nbs/01_audio.ipynb #cutshort
 def cut_short(
@@ -282,7 +285,7 @@ class Clip:
 
     wave: np.ndarray  # (T,) float32, peak 0.99
     level: float  # peak before, in dB
-    onset: float  # where in the file the clip begins, in seconds
+    onset: float  # where in the file the sound begins, in seconds; the clip begins `PRE` before
     seconds: float  # how long the file was
     cut: bool  # whether the sound went on past the clip
 
@@ -300,23 +303,35 @@ def fit(
     if len(samples) < 0.005 * rate:
         raise BadAudio("shorter than 5 ms")
     sound = mix_down(samples)
-    onset = find_onset(sound, rate, middle(sound[: rate // 10 : 16]))
-    begin = max(0, onset - round(PRE * rate))
-    length, wanted = round(seconds * rate), round(seconds * sample_rate)
-    total, cut = max(total, len(sound)), max(total, len(sound)) > begin + length
-    rest = middle(sound[begin:onset]) if onset > begin else 0.0
-    wave = sound[begin : begin + length]
+    onset = find_onset(sound, rate, middle(sound[: rate // 500]))
+    begin, length, total = onset - round(PRE * rate), round(seconds * rate), max(total, len(sound))
+    wave = sound[max(begin, 0) : begin + length]
     span = wave.max() - wave.min()
     if span < 1e-4:
         raise BadAudio("silent")
+    rest = middle(sound[max(begin, 0) : onset]) if onset else level_in_the_end(sound, span)
     if max(abs(rest), abs(wave.mean())) > 1e-3 * span:
         wave = remove_offset(wave, rate, rest)
-    peak = float(max(wave.max(), -wave.min()))
-    wave = soxr.resample(wave, rate, sample_rate)[:wanted] if rate != sample_rate else wave
-    wave = fade_out(wave, sample_rate) if cut else wave.copy()
-    wave.resize(wanted, refcheck=False)  # fills with zeros; a debugger holds references
-    wave *= np.float32(0.99 / max(wave.max(), -wave.min()))
-    return Clip(wave, 20 * np.log10(peak), begin / rate, total / rate, cut)
+    level = 20 * np.log10(max(wave.max(), -wave.min()))
+    if rate != sample_rate:
+        wave = soxr.resample(wave, rate, sample_rate)
+    clip = placed(wave, max(-begin, 0) / rate, sample_rate, round(seconds * sample_rate))
+    return Clip(clip, float(level), onset / rate, total / rate, total > begin + length)
+
+
+def placed(wave: np.ndarray, lead: float, rate: int, length: int) -> np.ndarray:  # (T,) -> (length,)
+    "A sound after `lead` seconds of silence, faded where it ends, its peak at 0.99."
+    clip, begin = np.zeros(length, np.float32), round(lead * rate)
+    wave = wave[: length - begin]
+    clip[begin : begin + len(wave)] = fade_out(wave, rate, min(0.01, len(wave) / rate / 4))
+    clip *= np.float32(0.99 / max(clip.max(), -clip.min()))
+    return clip
+
+
+def level_in_the_end(sound: np.ndarray, span: float) -> float:  # (T,), the difference of its extremes
+    "The level at which a sound comes to rest, or 0 where it goes on to the end."
+    end = sound[-len(sound) // 10 :]
+    return middle(end) if end.max() - end.min() < 0.1 * span else 0.0
 
 
 def middle(values: np.ndarray) -> float:  # (n,)
@@ -332,12 +347,12 @@ def clip_of(
     "The clip of a sound file, or `BadAudio` with the reason why there is none."
     with opened(path) as file:
         form = file.samplerate, sample_rate, seconds, file.frames
-        samples = stretch(file, 0.0, seconds + 0.05)
+        samples = samples_of(file, 0.0, seconds + 0.05)
         if len(samples) == file.frames:
             return fit(samples, *form)
         with suppress(BadAudio):  # silent so far
             clip = fit(samples, *form)
-            if clip.onset < 0.05 and clip.level > -40:
+            if clip.onset < 0.05 and clip.level > -30:
                 return clip
         file.seek(0)  # it begins late
-        return fit(stretch(file, 0.0, 60.0), *form)
+        return fit(samples_of(file, 0.0, 60.0), *form)

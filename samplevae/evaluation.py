@@ -11,6 +11,7 @@ __all__ = ['FLOOR', 'CEILING', 'noise_like', 'reference_of', 'generation_rows', 
 # %% ../nbs/15_evaluation.ipynb #fc4ea819
 import hashlib
 import re
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -333,7 +334,9 @@ def sounds_of(path: Path, store: Store, held: Tensor, most: int) -> list[Sounds]
 def enough(path: Path, name: str, sounds: Tensor, reasons: dict[int, str], least: int = LEAST) -> Tensor:  # (n, T)
     "The sounds, if there are enough of them; what was turned away is said."
     if reasons:
-        print(f"{name}: {len(reasons)} of {len(reasons) + len(sounds)} sounds cannot be used: {in_words(reasons)}")
+        print(
+            f"{name}: {len(reasons)} of {len(reasons) + len(sounds)} sounds cannot be used: {in_words(Counter(reasons.values()))}"
+        )
     if len(sounds) < least:
         raise Refused(f"{path} gives {len(sounds)} usable sounds, and at least {least} are needed to say anything")
     return sounds

@@ -18,9 +18,9 @@ import soundfile
 import torch
 
 import samplevae.dataset as dataset
-from samplevae.audio import clip_of, remove_offset
-from samplevae.dataset import Store, folder, maestro, midi, nsynth, prepare, split_of, twins
-from samplevae.runs import Refused
+from samplevae.audio import clip_of, fit, remove_offset
+from samplevae.dataset import Store, folder, maestro, midi, nsynth, prepare, split_of, store_of, twins
+from samplevae.runs import Config, Refused, Run
 from samplevae.synthesis import draw, synthesise
 
 RATE = 44_100
@@ -347,6 +347,55 @@ def test_an_offset_is_removed_by_the_filter_that_the_chapter_names(seconds):
     assert np.abs(remove_offset(x, RATE, 0.3) - expected).max() < 1e-6
 
 
+@pytest.mark.parametrize("gap", [0, 0.001, 0.002, 0.004, 0.008, 0.03, 0.3])
+@pytest.mark.parametrize("offset", [0, 0.1])
+def test_every_clip_begins_as_long_before_its_onset(gap, offset, drums):
+    silence = np.zeros(round(gap * 48_000))
+    for drum in drums[:8]:
+        clip = fit(np.float32(np.concatenate([silence, drum]) + offset)[:, None], 48_000, RATE, 0.3)
+        alone = fit(np.float32(drum)[:, None], 48_000, RATE, 0.3)
+        begin = round(0.003 * RATE)
+        assert abs(clip.onset - gap - alone.onset) < 0.002 and np.abs(clip.wave[: begin - 50]).max() < 0.05
+        assert np.abs(clip.wave[begin - 5 :][: round(0.005 * RATE)]).max() > 0.05
+
+
+def test_no_clip_ends_with_a_click():
+    tone = 0.5 * np.sin(np.arange(2 * RATE) * 0.1).astype(np.float32)[:, None]
+    for length in 300, 441, 2000, round(0.997 * RATE), RATE - 1, RATE, RATE + 1, 2 * RATE:
+        wave = fit(tone[:length], RATE, RATE, 1.0).wave
+        end = np.flatnonzero(wave)[-1]
+        assert np.abs(wave[end]) < 0.02 and np.abs(np.diff(wave)[-200:]).max() < 0.11
+        assert np.abs(wave[132 : 132 + min(100, length // 2)]).max() > 0.9, "and its beginning is whole"
+
+
+@pytest.mark.parametrize("seconds", [0.6, 1.0, 1.5])
+def test_hiss_before_a_sound_is_no_sound(seconds, tmp_path):
+    hiss = 0.005 * np.random.default_rng(0).standard_normal(3 * RATE)
+    hiss[round(1.5 * RATE) :] += 0.9 * np.sin(np.arange(round(1.5 * RATE)) * 0.05)
+    soundfile.write(tmp_path / "late.wav", hiss, RATE)
+    assert abs(clip_of(tmp_path / "late.wav", RATE, seconds).onset - 1.5) < 0.002
+
+
+@pytest.mark.parametrize("kind", ["open hat", "kick", "closed hat", "tom"])
+def test_no_twin_is_missed(kind):
+    sounds = synthesise(draw(torch.arange(80), 3, (kind,)), RATE, 0.3)
+    softer = 0.5 * sounds[:20].roll(30, 1) + 0.02 * sounds[20:40]
+    clips = (torch.cat([sounds, softer, torch.zeros(1, sounds.shape[1])]) * 32767).short().numpy()
+    pairs = [(i, j) for i in range(60) for j in range(60, 101)]
+    alike = dataset.correlation(clips, *zip(*pairs, strict=True)) > 0.95
+    expected = {j for (i, j), yes in zip(pairs, alike, strict=True) if yes}
+    found = twins(clips, dataset.bands(clips, dataset.rough), np.arange(60), np.arange(60, 101))
+    assert found.keys() == expected >= set(range(80, 100)) and all((i, j) in pairs for j, i in found.items())
+
+
+def test_a_store_made_by_hand_is_what_a_run_takes(many, tmp_path):
+    store = prepare(many, tmp_path / "store", 16_000, 0.1)
+    config = Config.preset("smoke", data=str(tmp_path / "store"), sample_rate=16_000, seconds=0.1)
+    assert store_of(Run.create(tmp_path / "run", config)).clips.tobytes() == store.clips.tobytes()
+    with pytest.raises(Refused, match="a store of 0.1 s at 16000 Hz, not .* --set seconds=0.1 --set sample_rate=16000"):
+        store_of(Run.create(tmp_path / "other", Config.preset("smoke", data=str(tmp_path / "store"))))
+
+
 def test_nsynth_as_it_is_published(drums, tmp_path):
     audio = tmp_path / "nsynth-valid/audio"
     audio.mkdir(parents=True)
@@ -439,7 +488,9 @@ def test_recorded_sounds_are_all_accounted_for(tmp_path):
     assert store.table.groupby("group").split.nunique().max() == 1
     held, train = (np.flatnonzero(store.table.split.isin(names)) for names in (["test", "valid"], ["train"]))
     rows = store.table.index.to_numpy()
-    points = np.concatenate([dataset.bands(store.clips[part]) for part in dataset.chunks(len(store.clips))])
+    points = np.concatenate(
+        [dataset.bands(store.clips[part], dataset.rough) for part in dataset.chunks(len(store.clips))]
+    )
     assert twins(store.clips, points, rows[held], rows[train]) == {}
     found = {*twins(store.clips, points, rows[:1], np.arange(len(points)))}
     alike = dataset.correlation(store.clips, [rows[0]] * len(points), range(len(points))) > 0.95
@@ -450,7 +501,7 @@ def test_a_clip_that_begins_late_is_whole(tmp_path):
     tone = 0.5 * np.sin(np.arange(3 * RATE) * 0.1)
     soundfile.write(tmp_path / "late.flac", np.concatenate([np.zeros(round(0.9 * RATE)), tone]), RATE)
     clip = clip_of(tmp_path / "late.flac", RATE, 1.0)
-    assert abs(clip.onset - 0.897) < 0.002 and np.abs(clip.wave[-RATE // 4 : -RATE // 50]).max() > 0.9
+    assert abs(clip.onset - 0.9) < 0.002 and np.abs(clip.wave[-RATE // 4 : -RATE // 50]).max() > 0.9
 
 
 @pytest.mark.parametrize("onset", [0, 132, 1000], ids=["of a synthesised sound", "of a recorded one", "late"])
@@ -464,7 +515,8 @@ def test_augmentation_moves_no_onset(onset):
         chosen = changes if name == "all" else {name: value}
         changed = dataset.augment(clicks, labels=labels, **chosen)
         loud = changed.abs() > 0.1 * changed.abs().amax(1, keepdim=True)
-        assert ((loud.int().argmax(1) - onset).abs() <= 1).all(), name
+        moved = loud.int().argmax(1) - onset  # what is band-limited stirs a little before a step
+        assert (moved.abs() <= 3).all(), name
         assert not torch.equal(changed, clicks) or name == "mix", name
         assert changed.isfinite().all() and changed.abs().max() <= 1
     assert torch.equal(dataset.augment(clicks), clicks)
