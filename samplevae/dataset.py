@@ -40,6 +40,7 @@ import soxr
 import torch
 import xxhash
 from scipy import fft
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
 from torchaudio.functional import resample
@@ -399,9 +400,9 @@ def bands(clips: np.ndarray, layout: Callable[[int], np.ndarray]) -> np.ndarray:
 
 
 @cache
-def rough(parts: int) -> np.ndarray:  # (up to 128,)
-    "Where bands begin that are about a semitone wide, in a spectrum of so many real and imaginary parts."
-    places = np.unique(np.geomspace(8, parts // 2, 129).astype(int))[:-1]
+def rough(parts: int) -> np.ndarray:  # (up to 512,)
+    "Where bands begin that are evenly spaced in pitch, in a spectrum of so many real and imaginary parts."
+    places = np.unique(np.geomspace(8, parts // 2, 513).astype(int))[:-1]
     return np.array([0, *2 * places[1:]])
 
 
@@ -438,36 +439,36 @@ def twins(
     threshold: float = 0.95,
 ) -> dict[int, int]:  # one of `those` to one of `these`
     "Those that are nearly equal to one of these; the likeliest are compared first, until one is found."
-    from scipy.spatial import KDTree  # takes a second to import
-
-    found, reach = {}, np.sqrt(2 - 2 * threshold) + 0.002  # and what is lost in 16 bits
-    tree = KDTree(points[these], leafsize=256)  # in so many dimensions, wide leaves are five times as fast
-
-    def detailed(part: list[int]) -> np.ndarray:
-        return bands(clips[these[part]], fine).astype(np.float16)
-
-    details = np.concatenate([some for _, some in in_threads(detailed, chunks(len(these), 64), os.cpu_count())])
+    found, details, least = {}, {}, threshold - 0.002  # for what is lost in 16 bits
+    theirs = points[these].astype(np.float32).T
 
     def search(part: list[int]) -> None:
-        near = tree.query_ball_point(points[those[part]], reach)
-        rows = those[part][[len(places) > 0 for places in near]]
-        places = np.unique(np.concatenate(near)).astype(int)
-        for some in np.split(places, range(1000, len(places), 1000)):
-            if len(rows := rows[[row not in found for row in rows]]):
-                compare(rows, these[some], bands(clips[rows], fine) @ details[some].T.astype(np.float32))
-
-    def compare(rows: np.ndarray, others: np.ndarray, bound: np.ndarray) -> None:  # (n,), (m,), (n, m)
-        bound[rows[:, None] == others] = 0  # nobody is his own twin
-        while len(left := np.flatnonzero(bound.max(1) > threshold - 0.002)):
+        rows = those[part]
+        bound = points[rows].astype(np.float32) @ theirs  # (128, n)
+        bound[rows[:, None] == these] = 0  # nobody is his own twin
+        if (bound > least).sum() > 4 * len(rows):  # else to correlate them costs less than a closer look
+            refine(rows, bound)
+        while len(left := np.flatnonzero(bound.max(1) > least)[:16]):
             best = bound[left].argmax(1)
-            alike = correlation(clips, others[best], rows[left]) > threshold
-            found.update(zip(rows[left[alike]].tolist(), others[best[alike]].tolist(), strict=True))
+            alike = correlation(clips, these[best], rows[left]) > threshold
+            found.update(zip(rows[left[alike]].tolist(), these[best[alike]].tolist(), strict=True))
             bound[left, best] = 0
             bound[left[alike]] = 0
 
+    def refine(rows: np.ndarray, bound: np.ndarray) -> None:
+        mine, near = bands(clips[rows], fine), np.flatnonzero(bound.max(0) > least)
+        for some in np.split(near, range(64, len(near), 64)):
+            bound[:, some] = np.minimum(bound[:, some], mine @ detailed(these[some]).T)
+
+    def detailed(rows: np.ndarray) -> np.ndarray:  # (n,) -> (n, D)
+        if new := [row for row in rows if row not in details]:
+            details.update(zip(new, bands(clips[new], fine).astype(np.float16), strict=True))
+        return np.array([details[row] for row in rows], np.float32)
+
     progress = Progress("twins", len(those), run)
-    for part, _ in in_threads(search, chunks(len(those), 64), os.cpu_count()):
-        progress.update(part[-1] + 1) if len(those) > 2000 else None  # for fewer, it takes no time
+    with threadpool_limits(1):  # or the threads of every product of matrices would get in the way of ours
+        for part, _ in in_threads(search, chunks(len(those), 128), os.cpu_count()):
+            progress.update(part[-1] + 1) if len(those) > 2000 else None  # for fewer, it takes no time
     return found
 
 # %% ../nbs/03_dataset.ipynb #84e297b7
@@ -478,14 +479,12 @@ def without_leaks(
     run: Run | None = None,  # shows the progress there
 ) -> tuple[pd.DataFrame, dict[int, tuple[str, int]]]:  # the rows to keep; why others go, and like which one they are
     "Drop copies, and clips that are nearly equal to one that is held out."
-    held_first = taken.sort_values(
-        "split", key=lambda names: names.map(["test", "valid", "train"].index), kind="stable"
-    )
-    stays = {content: index for index, content in reversed([*held_first.content.items()])}
-    away = {index: ("a copy of another", stays[content]) for index, content in taken.content.items()}
-    away = {index: (why, other) for index, (why, other) in away.items() if other != index}
+    held_first = taken.split.map({"test": 0, "valid": 1, "train": 2}).sort_values(kind="stable").index
+    stays = dict(zip(taken.content[held_first[::-1]], held_first[::-1], strict=True))  # the first of each overwrites
+    twice = taken.content[taken.content.map(stays) != taken.index]
+    away = {index: ("a copy of another", stays[content]) for index, content in twice.items()}
     for held, others in ("test", ["train", "valid"]), ("valid", ["train"]):
-        left = taken.drop(list(away)).split
+        left = taken.split.drop(list(away))
         these, those = left.index[left == held].to_numpy(), left.index[left.isin(others)].to_numpy()
         found = twins(clips, points, these, those, run) if len(these) and len(those) else {}
         away |= {index: (f"nearly equal to one in {held}", other) for index, other in sorted(found.items())}
@@ -544,23 +543,23 @@ def serve(work: Callable, tasks: list, pipe: Connection, others: list[Connection
 
 
 def in_forks(work: Callable, tasks: list, most: int) -> Iterator[tuple[Any, Any]]:
-    "Each task with its result, in order; of n forks of this process each does every n-th."
+    "Each task with its result, in order; this process and its forks do every n-th each."
     context, workers, pipes = get_context("fork"), [], []
     count = min(most, -(-len(tasks) // 4))  # for less than that, a fork is not worth its while
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a Ctrl-C between the two would lose a fork
     try:
-        for number in range(count):
+        for number in range(1, count):
             pipe, end = context.Pipe(duplex=False)
             pipes.append(pipe)
             worker = context.Process(target=serve, args=(work, tasks[number::count], end, pipes), daemon=True)
             try:
                 worker.start()
             except OSError as error:
-                raise Refused(f"cannot start {count} processes to read sounds: {error.strerror}") from error
+                raise Refused(f"cannot start a process to read sounds: {error.strerror}") from error
             workers.append(worker), end.close()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number, task in enumerate(tasks):
-            yield task, received(pipes[number % count])
+            yield task, received(pipes[number % count - 1]) if number % count else work(task)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for worker in workers:
@@ -581,7 +580,7 @@ def received(pipe: Connection) -> Any:
 
 
 def ahead(work: Callable, tasks: list, forks: bool) -> Iterator[tuple[Any, Any]]:  # forks: `work` never calls torch
-    "Each task with its result, in order, by as many workers as there are cores."
+    "Each task with its result, in order, on as many cores as there are."
     safe = forks and sys.platform == "linux" and not current_process().daemon  # a daemon may have no children
     return (in_forks if safe else in_threads)(work, tasks, os.cpu_count())
 

@@ -288,11 +288,11 @@ def test_threads_and_processes_make_the_same_store(many, tmp_path, monkeypatch):
 
 def test_a_reader_that_is_killed_or_fails_is_no_riddle(many, tmp_path):
     def dies(rows, *form):
-        os.kill(os.getpid(), signal.SIGKILL) if 40 in rows else None
+        os.kill(os.getpid(), signal.SIGKILL) if 24 in rows else None
         return many.fetch(rows, *form)
 
     def fails(rows, *form):
-        return {}[rows[0]] if 40 in rows else many.fetch(rows, *form)
+        return {}[rows[0]] if 24 in rows else many.fetch(rows, *form)
 
     store = prepare(many, tmp_path / "store", 16_000, 0.1)
     with pytest.raises(Refused, match="was killed; that happens where memory runs out"):
