@@ -58,7 +58,8 @@ def log_spectrogram(
     low, part = bins.long(), (bins % 1)[:, None].to(power)
     level = power[low] * (1 - part) + power[low + 1] * part
     for row, (first, last) in enumerate(zip(low, low[1:], strict=False)):
-        level[row] = torch.maximum(level[row], power[first + 1 : last + 1].amax(0)) if last > first else level[row]
+        if last > first:
+            level[row] = torch.maximum(level[row], power[first + 1 : last + 1].amax(0))
     return (10 * torch.log10(level / level.max().clamp(min=1e-10) + 1e-10)).cpu().numpy(), wanted
 
 # %% ../nbs/01_audio.ipynb #03641e6f

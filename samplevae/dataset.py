@@ -46,7 +46,7 @@ from torch.nn import functional as F
 from torchaudio.functional import resample
 
 # %% ../nbs/03_dataset.ipynb #d59770ad
-from .audio import COLOURS, PRE, SUFFIXES, BadAudio, Clip, clip_of, fade_out, fall, fit, read
+from .audio import COLOURS, SUFFIXES, BadAudio, Clip, clip_of, fade_out, fall, fit, read
 from .runs import CLONE, Config, Progress, alone, Refused, Run, fingerprint, nearest, write_json
 from .synthesis import DRUMS, FACTORS, KINDS, Factors, draw, synthesise
 
@@ -681,7 +681,7 @@ def write_clips(
 
 
 def keep_freed_memory() -> None:
-    "Have memory that was freed kept for the next array; where it goes back each time, reading takes half as long again."
+    "Have memory that was freed kept for the next array, instead of given back and fetched again each time."
     np.empty(30_000_000, np.int8)  # freed at once, and from then on glibc keeps what is smaller
 
 # %% ../nbs/03_dataset.ipynb #b38cce2c
