@@ -31,7 +31,7 @@ def test_the_report_plays_and_shows_its_sounds(smoke_run, tmp_path):
         [CHROMIUM, *options, profile, "--virtual-time-budget=20000", "--dump-dom", page.as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     ).stdout
     sounds, all_sounds, pictures, all_pictures = map(
         int, re.search(r"sounds (\d+)/(\d+) pictures (\d+)/(\d+)", seen.split("data-found=")[1]).groups()
