@@ -19,7 +19,7 @@ import torch
 
 import samplevae.dataset as dataset
 from samplevae.audio import clip_of, fit, remove_offset
-from samplevae.dataset import Store, folder, maestro, midi, nsynth, prepare, split_of, store_of, twins
+from samplevae.dataset import Store, folder, maestro, midi, nsynth, prepare, split_of, store_of, synthesis, twins
 from samplevae.runs import Config, Refused, Run
 from samplevae.synthesis import draw, synthesise
 
@@ -386,6 +386,24 @@ def test_no_twin_is_missed(kind):
     expected = {j for (i, j), yes in zip(pairs, alike, strict=True) if yes}
     found = twins(clips, dataset.bands(clips, dataset.rough), np.arange(60), np.arange(60, 101))
     assert found.keys() == expected >= set(range(80, 100)) and all((i, j) in pairs for j, i in found.items())
+
+
+def test_twins_among_synthesised_sounds_go_or_are_counted(tmp_path, monkeypatch):
+    source = synthesis(300, 1, ("kick",))
+    store, whole = (prepare(source, tmp_path / str(drop), RATE, 0.2, drop_twins=drop) for drop in (True, False))
+
+    def alike(store, held, *others):
+        these, those = (store.split(*sides).table.index for sides in ((held,), others))
+        return sum((dataset.correlation(store.clips, np.full(len(those), i), those) > 0.95).any() for i in these)
+
+    assert alike(whole, "test", "train", "valid") > 5 and alike(whole, "valid", "train") > 5
+    assert alike(store, "test", "train", "valid") == alike(store, "valid", "train") == 0
+    assert (
+        len(whole) == 300 and whole.report["twins_kept"] == store.report["reasons"] and not store.report["twins_kept"]
+    )
+    assert len(store) == 300 - sum(store.report["reasons"].values()) and "kept, though" in whole.account
+    monkeypatch.setattr(dataset, "CLONE", tmp_path)
+    assert len(store_of(Run.create(tmp_path / "run", Config.preset("smoke", kinds="kick", twins="keep")))) == 96
 
 
 def test_a_store_made_by_hand_is_what_a_run_takes(many, tmp_path):
