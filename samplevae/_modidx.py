@@ -126,6 +126,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'samplevae.dataset.clip_or_reason': ('dataset.html#clip_or_reason', 'samplevae/dataset.py'),
                                    'samplevae.dataset.correlation': ('dataset.html#correlation', 'samplevae/dataset.py'),
                                    'samplevae.dataset.cut_from': ('dataset.html#cut_from', 'samplevae/dataset.py'),
+                                   'samplevae.dataset.drops_twins': ('dataset.html#drops_twins', 'samplevae/dataset.py'),
                                    'samplevae.dataset.enough_space': ('dataset.html#enough_space', 'samplevae/dataset.py'),
                                    'samplevae.dataset.fine': ('dataset.html#fine', 'samplevae/dataset.py'),
                                    'samplevae.dataset.folder': ('dataset.html#folder', 'samplevae/dataset.py'),

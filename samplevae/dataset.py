@@ -8,7 +8,7 @@ __all__ = ['COPY', 'Source', 'synthesis', 'audio_files', 'label_table', 'folder'
            'spectra', 'correlation', 'bands', 'rough', 'fine', 'chunks', 'in_threads', 'twins', 'leaking', 'ClipsFile',
            'serve', 'in_forks', 'received', 'ahead', 'enough_space', 'prepare', 'Portion', 'portion_of', 'write_clips',
            'keep_freed_memory', 'in_words', 'report_on', 'beside', 'replace', 'report_figure', 'augment', 'stretched',
-           'partners', 'kinds_from', 'source_of', 'made_before', 'store_of']
+           'partners', 'kinds_from', 'source_of', 'drops_twins', 'made_before', 'store_of']
 
 # %% ../nbs/03_dataset.ipynb #ca886813
 import hashlib
@@ -813,6 +813,12 @@ def source_of(config: Config) -> Source:
     return folder(config.data) if config.data else synthesis(config.clips, config.data_seed, kinds_from(config.kinds))
 
 
+def drops_twins(config: Config) -> bool:
+    "Whether training sounds that are nearly equal to a held-out one go."
+    dense = not config.data and config.clips > 10_000
+    return config.twins == "drop" or (config.twins == "auto" and not dense)
+
+
 def made_before(config: Config) -> Store:
     "The store that the settings name, if it has the rate and the length that they ask for."
     store = Store.open(config.data)
@@ -831,6 +837,6 @@ def store_of(run: Run) -> Store:
     name = Path(run.config.data).name or "synthesis"
     path = CLONE / "data" / f"{name}-{fingerprint(run.config, 'data', run.files)}"
     if not (path / "report.json").exists():  # of forty runs that begin together, one builds and the others wait
-        form, drop = (run.config.sample_rate, run.config.seconds), run.config.twins == "drop"
+        form, drop = (run.config.sample_rate, run.config.seconds), drops_twins(run.config)
         return prepare(source_of(run.config), path, *form, run, keep=True, drop_twins=drop)
     return Store.open(path)

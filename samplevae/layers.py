@@ -258,7 +258,8 @@ class Tone(nn.Module):
         with torch.autocast(z.device.type, enabled=False):  # a pitch in 16 bits would soon be out of phase
             h = self.read(z.float())
             octaves = 8 + 2 * z[:, :1] + 0.01 * self.fall(h) @ self.falls
-            return octaves[:, None], (self.level(h) - 3).sigmoid().unflatten(1, (self.partials, -1))
+            levels = (self.level(h) - 3).sigmoid().unflatten(1, (self.partials, -1))
+            return octaves[:, None], levels if self.training else (levels - 5e-4).relu()  # softer is not meant
 
     def forward(self, z: Tensor) -> Tensor:  # (B, N) -> (B, T)
         octaves, levels = (F.interpolate(x, size=self.size, mode="linear") for x in self.lines(z))

@@ -116,7 +116,7 @@ class Config:
     sample_rate: int = setting(44100, "data", "samples per second", 4000, 192_000)
     seconds: float = setting(0.6, "data", "length of every clip", 0.05, 60)
     data_seed: int = setting(0, "data", "which sounds are synthesised", 0, 2**31 - 1)
-    twins: str = setting("drop", "data", "training sounds nearly equal to a held-out one", among=("drop", "keep"))
+    twins: str = setting("auto", "data", "near copies of held-out sounds", among=("auto", "drop", "keep"))
 
     latent: int = setting(16, "train", "numbers in the vector of a sound", 1, 65_536)
     layout: str = setting("vector", "train", "what a sound becomes", among=("vector", "sequence"))
@@ -197,11 +197,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "smoke": dict(clips=96, sample_rate=16000, seconds=0.25, latent=8, size="tiny", hop=256, steps=6, prior_steps=5,
                   transforms=2, samples=16, embedding="mel"),
     "cpu": {},
-    "gpu": dict(kinds="all", clips=20_000, twins="keep", sample_rate=44100, seconds=1.0, latent=32, size="base", hop=256,
-                batch=32, steps=20_000, adversarial_steps=5000, prior_steps=5000, transforms=4, samples=1024),
-    "thesis": dict(kinds="all", clips=100_000, twins="keep", sample_rate=44100, seconds=1.0, latent=64, size="large", hop=256,
-                   batch=64, steps=400_000, adversarial_steps=100_000, learning_rate=3e-3, prior_steps=20_000, transforms=6,
-                   samples=4096),
+    "gpu": dict(kinds="all", clips=20_000, sample_rate=44100, seconds=1.0, latent=32, size="base", hop=256, batch=32,
+                steps=20_000, adversarial_steps=5000, prior_steps=5000, transforms=4, samples=1024),
+    "thesis": dict(kinds="all", clips=100_000, sample_rate=44100, seconds=1.0, latent=64, size="large", hop=256, batch=64,
+                   steps=400_000, adversarial_steps=100_000, learning_rate=3e-3, prior_steps=20_000, transforms=6, samples=4096),
 }  # fmt: skip
 
 # %% ../nbs/00_runs.ipynb #90e3a3fa
