@@ -60,6 +60,16 @@ def test_what_would_come_back_as_another_pitch_is_left_out():
     assert sum(multiples) > 0.99, "3000 Hz is heard, 4500 Hz and more cannot be"
 
 
+def test_a_tone_that_is_nearly_silent_is_silent_once_it_has_learned():
+    tone, z = Tone(3, 8000, 64, 64, partials=2), 0.1 * torch.randn(2, 3)
+    with torch.no_grad():
+        tone.level.bias[:64] = -6  # 78 dB down
+    slope = torch.autograd.grad(tone(z).square().sum(), tone.level.bias)[0]
+    assert slope[:64].abs().min() > 0, "what is soft can still become loud"
+    with torch.no_grad():
+        assert (tone.eval().lines(z)[1][:, 0] == 0).all() and (tone.lines(z)[1][:, 1] > 0.01).all()
+
+
 @pytest.mark.parametrize("ears", EARS)
 def test_the_first_number_of_a_vector_is_the_pitch(ears):
     model = model_of(ears=ears).eval()

@@ -19,7 +19,19 @@ import torch
 
 import samplevae.dataset as dataset
 from samplevae.audio import clip_of, fit, remove_offset
-from samplevae.dataset import Store, folder, maestro, midi, nsynth, prepare, split_of, store_of, synthesis, twins
+from samplevae.dataset import (
+    Store,
+    drops_twins,
+    folder,
+    maestro,
+    midi,
+    nsynth,
+    prepare,
+    split_of,
+    store_of,
+    synthesis,
+    twins,
+)
 from samplevae.runs import Config, Refused, Run
 from samplevae.synthesis import draw, synthesise
 
@@ -402,6 +414,8 @@ def test_twins_among_synthesised_sounds_go_or_are_counted(tmp_path, monkeypatch)
         len(whole) == 300 and whole.report["twins_kept"] == store.report["reasons"] and not store.report["twins_kept"]
     )
     assert len(store) == 300 - sum(store.report["reasons"].values()) and "kept, though" in whole.account
+    assert drops_twins(Config()) and drops_twins(Config.preset("gpu", data=str(tmp_path)))
+    assert not drops_twins(Config.preset("gpu")) and drops_twins(Config.preset("gpu", twins="drop"))
     monkeypatch.setattr(dataset, "CLONE", tmp_path)
     assert len(store_of(Run.create(tmp_path / "run", Config.preset("smoke", kinds="kick", twins="keep")))) == 96
 
