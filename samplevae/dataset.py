@@ -13,6 +13,7 @@ __all__ = ['COPY', 'Source', 'synthesis', 'audio_files', 'label_table', 'folder'
 # %% ../nbs/03_dataset.ipynb #ca886813
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import signal
@@ -470,6 +471,8 @@ def twins(
     with threadpool_limits(1):  # or the threads of every product of matrices would get in the way of ours
         for part, _ in in_threads(search, chunks(len(those), 128), os.cpu_count()):
             progress.update(part[-1] + 1) if len(those) > 2000 else None  # for fewer, it takes no time
+            if isinstance(clips, np.memmap):
+                clips.base.madvise(mmap.MADV_DONTNEED)  # what was read need not stay in memory
     return found
 
 # %% ../nbs/03_dataset.ipynb #84e297b7
@@ -610,6 +613,8 @@ def prepare(
 ) -> Store:
     "Read all sounds of `source` into a store."
     out, form = Path(out), {"sample_rate": sample_rate, "seconds": seconds}
+    if source.table.empty:
+        raise Refused(f"{source.name} has no sounds")
     enough_space(out, 2 * round(seconds * sample_rate) * len(source.table))
     with alone(out.parent / f".{out.name}.lock", wait=True), beside(out) as fresh:
         if keep and (out / "report.json").exists():
@@ -639,7 +644,7 @@ class Portion:
     "What became of some of the sounds of a source."
 
     rows: list[tuple]  # of those that are good: row of the source, hash, level, onset, seconds, cut
-    points: list[np.ndarray]  # the rough bands of each
+    points: np.ndarray  # (n, D), the rough bands of each
     reasons: dict[int, str]  # why the others are not
 
 
@@ -653,7 +658,7 @@ def portion_of(source: Source, rows: list[int], clips: ClipsFile, sample_rate: i
         np.rint(clip.wave * np.float32(32767), out=wave, casting="unsafe")
         clips.put(row, wave)
         known.append((row, xxhash.xxh3_128_hexdigest(wave), clip.level, clip.onset, clip.seconds, clip.cut))
-    return Portion(known, list(bands(waves, rough).astype(np.float16)) if good else [], reasons)
+    return Portion(known, bands(waves, rough).astype(np.float16), reasons)
 
 # %% ../nbs/03_dataset.ipynb #wrclips1
 def write_clips(
@@ -670,7 +675,7 @@ def write_clips(
     with closing(ahead(work, chunks(len(source.table)), source.forks)) as portions:
         for some, portion in portions:
             rows += portion.rows
-            points += portion.points
+            points.append(portion.points)
             reasons |= portion.reasons
             progress.update(some[-1] + 1)
     clips.close([row for row, *_ in rows])
@@ -678,7 +683,7 @@ def write_clips(
     table = source.table.loc[found.row].reset_index(drop=True)
     table = table.drop(columns=table.columns.intersection([*found, "split"]))  # a folder's CSV may have such columns
     taken = pd.concat([table, found], axis=1).assign(split=table.group.map(split_of))
-    return taken, np.array(points), reasons
+    return taken, np.concatenate(points), reasons
 
 
 def keep_freed_memory() -> None:
