@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="sounds in, new sounds and a report out")
     train = commands.add_parser("train", help="sounds and training alone, on several devices or machines if you like")
     for command in run, train:
-        command.add_argument("--preset", default="cpu", help=f"{', '.join(PRESETS)}; default: cpu")
+        command.add_argument(
+            "--preset", default="cpu", help="smoke (a trial), cpu (minutes on two cores), gpu or thesis; default: cpu"
+        )
         command.add_argument("--data", default="", help="folder of sounds to learn; default: the synthesiser")
         command.add_argument(
             "--out", default="", help="folder of the run; default: outputs/PRESET, or outputs/PRESET-DATA"
@@ -88,6 +90,8 @@ def where(run: Run) -> str:
     other = "your own sounds: " + ("make run DATA=~/my-samples" if make else "samplevae run --data ~/my-samples")
     gpu = "make run PRESET=gpu DATA=" if make else "samplevae run --preset gpu --data "
     finer = f"a GPU and more time: {gpu}{run.config.data}"
+    if title_of(run.config).startswith("preset smoke"):
+        finer = f"more than a trial: {gpu.replace('gpu', 'cpu')}{run.config.data}"
     return f"sounds  {run / 'sounds'}\nreport  {run / 'report.html'}\nnext    {finer if run.config.data else other}"
 
 

@@ -458,14 +458,17 @@ def twins(
             bound[left[alike]] = 0
 
     def refine(rows: np.ndarray, bound: np.ndarray) -> None:
-        mine, near = bands(clips[rows], fine), np.flatnonzero(bound.max(0) > least)
+        mine, near = looked_at(rows), np.flatnonzero(bound.max(0) > least)
         for some in np.split(near, range(64, len(near), 64)):
             bound[:, some] = np.minimum(bound[:, some], mine @ detailed(these[some]).T)
 
     def detailed(rows: np.ndarray) -> np.ndarray:  # (n,) -> (n, D)
         if new := [row for row in rows if row not in details]:
-            details.update(zip(new, bands(clips[new], fine).astype(np.float16), strict=True))
+            details.update(zip(new, looked_at(np.array(new)).astype(np.float16), strict=True))
         return np.array([details[row] for row in rows], np.float32)
+
+    def looked_at(rows: np.ndarray) -> np.ndarray:  # (n,) -> (n, D), in portions, for spectra are large
+        return np.concatenate([bands(clips[rows[some]], fine) for some in chunks(len(rows))])
 
     progress = Progress("twins", len(those), run)
     with threadpool_limits(1):  # or the threads of every product of matrices would get in the way of ours
@@ -486,7 +489,8 @@ def leaking(
     run: Run | None = None,  # shows the progress there
 ) -> dict[int, tuple[str, int]]:  # rows of the source: why they should go, and which one they are like
     "Copies, and clips that are nearly equal to one that is held out."
-    held_first = taken.split.map({"test": 0, "valid": 1, "train": 2}).sort_values(kind="stable").index
+    sides = taken.split.map({"test": 0, "valid": 1, "train": 2})
+    held_first = taken.assign(side=sides, bare=taken.label == "").sort_values(["side", "bare"], kind="stable").index
     stays = dict(zip(taken.content[held_first[::-1]], held_first[::-1], strict=True))  # the first of each overwrites
     twice = taken.content[taken.content.map(stays) != taken.index]
     away = {index: (COPY, stays[content]) for index, content in twice.items()}
@@ -824,9 +828,13 @@ def drops_twins(config: Config) -> bool:
     return config.twins == "drop" or (config.twins == "auto" and not dense)
 
 
-def made_before(config: Config) -> Store:
-    "The store that the settings name, if it has the rate and the length that they ask for."
+def made_before(config: Config) -> Store | None:
+    "The store that the settings name instead of a folder of sounds, if it is what they ask for."
+    if not config.data or not (Path(config.data) / "report.json").exists():
+        return None
     store = Store.open(config.data)
+    if config.twins != "auto":
+        raise Refused(f"{config.data} is a store: what became of twins was decided when it was made, with `drop_twins`")
     if (store.rate, store.seconds) != (config.sample_rate, config.seconds):
         raise Refused(
             f"{config.data} is a store of {store.seconds} s at {store.rate} Hz, not {config.seconds} s at "
@@ -837,8 +845,8 @@ def made_before(config: Config) -> Store:
 
 def store_of(run: Run) -> Store:
     "The store of a run, made now if it is not there; a folder of sounds may be a store already."
-    if run.config.data and (Path(run.config.data) / "report.json").exists():
-        return made_before(run.config)
+    if given := made_before(run.config):
+        return given
     name = Path(run.config.data).name or "synthesis"
     path = CLONE / "data" / f"{name}-{fingerprint(run.config, 'data', run.files)}"
     if not (path / "report.json").exists():  # of forty runs that begin together, one builds and the others wait

@@ -194,7 +194,10 @@ def evaluate(run: Run, store: Store | None = None, model: SampleVAE | None = Non
     rate, reference = store.rate, reference_of(store)
     held = held_out(store).sounds(slice(0, run.config.samples))
     if len(held) < run.config.samples:
-        run.warn(f"only {len(held)} held-out sounds to compare with: the distances are rough")
+        few, many = len(held), run.config.samples
+        run.warn(
+            f"only {few} held-out sounds beside {many} new ones: distances are rough, and smaller over more sounds"
+        )
     new, back = new_sounds(run, model), reconstruct(model, held)
     ends = {"real, held out": held}, {"held out, came back": back, "noise": noise_like(held, rate)}
     metrics = {

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHAPTERS', 'KERNEL', 'parameters', 'plain', 'Failed', 'tell_children', 'stoppable', 'run_stage', 'followed', 'check',
-           'execute', 'is_first', 'train_here', 'train_with_others', 'Experiment', 'OnceOnly', 'tabled',
+           'what_became', 'execute', 'is_first', 'train_here', 'train_with_others', 'Experiment', 'OnceOnly', 'tabled',
            'read_experiment', 'config_from', 'batch']
 
 # %% ../nbs/18_experiments.ipynb #e55163c3
@@ -131,13 +131,21 @@ def followed(run: Run) -> Iterator[None]:
 def check(config: Config) -> None:
     "Refuse what cannot be met: a device, a folder of sounds, kinds that the synthesiser does not know."
     from samplevae import training  # takes seconds, and a finished run does not need it
-    from samplevae.dataset import source_of
+    from samplevae.dataset import made_before, source_of
     from samplevae.embeddings import check_embeddings
 
     pick_device(config.device)
     training.check(config)
     check_embeddings(config.embedding)
-    source_of(config)
+    made_before(config) or source_of(config)
+
+
+def what_became(run: Run) -> str:
+    "What became of all sounds that were found, and who says which."
+    from samplevae.dataset import store_of
+
+    store = store_of(run)
+    return f"{store.account}: see {os.path.relpath(store.path / 'report.json')}"
 
 
 def execute(path: str | Path, config: Config, fresh: bool = False) -> Run:
@@ -159,6 +167,8 @@ def execute(path: str | Path, config: Config, fresh: bool = False) -> Run:
                 raise Failed(
                     f"{stage} ran, but the sounds in {config.data} were changed meanwhile: run it again with --fresh"
                 )
+            if stage == "data":
+                print(f"    {what_became(run)}", file=sys.stderr)
             for text in run.manifest()[stage]["warnings"]:
                 print(f"    WARNING: {text}", file=sys.stderr)
             print(f"    done in {time.time() - begun:.0f} s", file=sys.stderr, flush=True)

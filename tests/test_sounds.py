@@ -32,6 +32,7 @@ from samplevae.dataset import (
     synthesis,
     twins,
 )
+from samplevae.experiments import check
 from samplevae.runs import Config, Refused, Run
 from samplevae.synthesis import draw, synthesise
 
@@ -248,6 +249,15 @@ def test_of_copies_the_one_that_is_held_out_stays(tmp_path):
     assert [*store.table.split] == ["test"] and store.report["reasons"] == {"a copy of another": 2}
 
 
+def test_of_copies_on_one_side_the_one_with_a_label_stays(drums, tmp_path):
+    (tmp_path / "kick").mkdir()
+    for name in "a.wav", "kick/b.wav", "other.wav":
+        soundfile.write(tmp_path / name, drums[name == "other.wav"], 48_000)
+    source = folder(tmp_path)
+    store = prepare(replace(source, table=source.table.assign(group="one")), tmp_path / "store", RATE, 0.4)
+    assert store.report["kept_instead"] == {"a.wav": "kick/b.wav"} and sorted(store.table.label) == ["", "kick"]
+
+
 def test_a_store_that_was_being_replaced_comes_back(many, tmp_path):
     whole = prepare(many, tmp_path / "store", 16_000, 0.1)
     (tmp_path / "store").rename(tmp_path / ".store.old")  # as far as somebody came who was killed
@@ -424,6 +434,9 @@ def test_a_store_made_by_hand_is_what_a_run_takes(many, tmp_path):
     store = prepare(many, tmp_path / "store", 16_000, 0.1)
     config = Config.preset("smoke", data=str(tmp_path / "store"), sample_rate=16_000, seconds=0.1)
     assert store_of(Run.create(tmp_path / "run", config)).clips.tobytes() == store.clips.tobytes()
+    check(config)  # what the command line does first
+    with pytest.raises(Refused, match="what became of twins was decided when it was made"):
+        check(replace(config, twins="keep"))
     with pytest.raises(Refused, match="a store of 0.1 s at 16000 Hz, not .* --set seconds=0.1 --set sample_rate=16000"):
         store_of(Run.create(tmp_path / "other", Config.preset("smoke", data=str(tmp_path / "store"))))
 
