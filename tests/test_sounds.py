@@ -252,7 +252,7 @@ def test_of_copies_the_one_that_is_held_out_stays(tmp_path):
 def test_of_copies_on_one_side_the_one_with_a_label_stays(drums, tmp_path):
     (tmp_path / "kick").mkdir()
     for name in "a.wav", "kick/b.wav", "other.wav":
-        soundfile.write(tmp_path / name, drums[name == "other.wav"], 48_000)
+        soundfile.write(tmp_path / name, drums[int(name == "other.wav")], 48_000)
     source = folder(tmp_path)
     store = prepare(replace(source, table=source.table.assign(group="one")), tmp_path / "store", RATE, 0.4)
     assert store.report["kept_instead"] == {"a.wav": "kick/b.wav"} and sorted(store.table.label) == ["", "kick"]
