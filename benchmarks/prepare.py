@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 import samplevae.dataset
-from samplevae.dataset import bands, chunks, folder, in_threads, prepare, rough, split_of, synthesis, twins
+from samplevae.dataset import bands, chunks, find_twins, folder, in_threads, prepare, rough, split_of, synthesis
 
 
 def decode(path):
@@ -46,7 +46,7 @@ def leaks(store):
     by_group = np.array([split_of(group) == "test" for group in store.table.group])
     decks = [np.random.default_rng(seed).permutation(by_group) for seed in range(5)]
     for name, splits in ("shuffled", decks), ("by group", [by_group]):
-        found = [twins(store.clips, points, rows[~t].to_numpy(), rows[t].to_numpy()) for t in splits]
+        found = [find_twins(store.clips, points, rows[~t].to_numpy(), rows[t].to_numpy()) for t in splits]
         share = np.mean([len(some) for some in found]) / by_group.sum()
         print(f"{name}: {share:.0%} of the test sounds have a twin in training")
 

@@ -151,7 +151,8 @@ def opened(
 ) -> Iterator[soundfile.SoundFile]:
     "A sound file to read from, or `BadAudio` with the reason why that cannot be done."
     if not os.path.isfile(path) and os.path.exists(path):  # a pipe would keep us waiting
-        raise BadAudio("not a file")
+        shut = os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+        raise BadAudio("a folder, and no permission to open it" if shut else "not a file")
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:  # as bytes, since not all names are text
             yield file
@@ -160,17 +161,17 @@ def opened(
 
 
 def samples_of(file: soundfile.SoundFile, start: float = 0.0, seconds: float = math.inf) -> np.ndarray:  # (T, C)
-    "The samples of an open file from `start` on. Its last sample is fetched too, to see whether it is there."
+    "The samples of an open file from `start` on. Its end is fetched too, to see whether it is there."
     begin = min(round(start * file.samplerate), file.frames)
     end = min(begin + math.ceil(min(seconds * file.samplerate, file.frames)), file.frames)
     file.seek(begin) if begin else None
     samples = file.read(end - begin, dtype="float32", always_2d=True)
-    if end < file.frames:
-        file.seek(file.frames - 1)
-    if len(samples) < end - begin or (end < file.frames and len(file.read(1)) == 0) or cut_short(file.extra_info):
+    rest = min(file.frames - end, 1000)  # less, and libsndfile may find nothing in the last page of an Ogg file
+    file.seek(file.frames - rest) if rest < file.frames - end else None
+    if len(samples) < end - begin or len(file.read(rest)) < rest or cut_short(file.extra_info):
         raise BadAudio("cut short")
-    if not file.subtype.startswith("PCM") and not np.isfinite(samples.sum()):  # whole numbers are always finite
-        raise BadAudio("holds NaN or infinite samples")
+    if not file.subtype.startswith("PCM") and not np.abs(samples).max(initial=0) < 1e9:  # NaN is not less, either
+        raise BadAudio("holds NaN, infinite or absurdly large samples")
     return samples
 
 
@@ -317,6 +318,8 @@ def fit(
         wave = soxr.resample(wave, rate, sample_rate)
     clip = placed(wave, max(-begin, 0) / rate, sample_rate, round(seconds * sample_rate))
     peak = max(clip.max(), -clip.min())
+    if peak < 5e-4 * span:  # what is left of a whistle that the new rate cannot hold
+        raise BadAudio(f"silent at {sample_rate} Hz")
     clip *= 0.99 / peak
     return Clip(clip, float(20 * np.log10(peak)), onset / rate, total / rate, total > begin + length)
 

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['COPY', 'Source', 'synthesis', 'audio_files', 'label_table', 'folder', 'printable', 'clip_or_reason', 'nsynth', 'Note',
            'read_midi', 'read_scores', 'phrase_starts', 'maestro', 'cut_from', 'midi', 'played', 'split_of', 'Store',
-           'spectra', 'correlation', 'bands', 'rough', 'fine', 'chunks', 'in_threads', 'twins', 'leaking', 'ClipsFile',
-           'serve', 'in_forks', 'received', 'ahead', 'enough_space', 'prepare', 'Portion', 'portion_of', 'write_clips',
-           'keep_freed_memory', 'in_words', 'report_on', 'beside', 'replace', 'report_figure', 'augment', 'stretched',
-           'partners', 'kinds_from', 'source_of', 'drops_twins', 'made_before', 'store_of']
+           'spectra', 'likeness', 'bands', 'rough', 'fine', 'chunks', 'in_threads', 'find_twins', 'leaking',
+           'ClipsFile', 'serve', 'in_forks', 'received', 'ahead', 'place_for', 'enough_space', 'prepare', 'Portion',
+           'portion_of', 'write_clips', 'keep_freed_memory', 'in_words', 'report_on', 'beside', 'replace',
+           'report_figure', 'vary', 'stretched', 'partners', 'kinds_from', 'source_of', 'drops_twins', 'made_before',
+           'store_of']
 
 # %% ../nbs/03_dataset.ipynb #ca886813
 import hashlib
@@ -40,6 +41,7 @@ import pandas as pd
 import soxr
 import torch
 import xxhash
+from mido.midifiles.meta import KeySignatureError
 from scipy import fft
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -87,8 +89,15 @@ def audio_files(folder: Path) -> list[Path]:
     "All files under `folder` that are called like sounds, in a fixed order; links to folders are not followed."
     if not folder.is_dir():
         raise Refused(f"there is no folder {folder}")
-    found = (Path(base) / name for base, _, names in os.walk(folder) for name in names)
-    files = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+    shut: list[Path] = []  # folders that may not be opened count as files that may not be read
+    found = (
+        Path(base) / name
+        for base, _, names in os.walk(folder, onerror=lambda error: shut.append(Path(error.filename)))
+        for name in names
+    )
+    files = sorted([path for path in found if path.suffix.lower() in SUFFIXES] + shut)
+    if folder in files:
+        raise Refused(f"no permission to open {folder}")
     if not files:
         raise Refused(f"no sounds in {folder}: looked for {', '.join(SUFFIXES)} there and in all folders below")
     return files
@@ -96,15 +105,20 @@ def audio_files(folder: Path) -> list[Path]:
 # %% ../nbs/03_dataset.ipynb #92496354
 def label_table(path: Path, files: list[str]) -> tuple[pd.DataFrame, dict[str, int]]:  # indexed by file; counts
     "Labels and groups from a CSV with a column `file`. A file may be named again if the same is said of it."
-    text = dict.fromkeys(("file", "label", "group"), str)
+    text = ("file", "label", "group")
     try:
-        listed = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
+        header = pd.read_csv(path, nrows=0, skipinitialspace=True).columns
+        ours = {name: plain for name in header if (plain := name.strip().lower()) in (*text, "midi_pitch")}
+        kept_as_text = {name: str for name, plain in ours.items() if plain in text}
+        listed = pd.read_csv(path, dtype=kept_as_text, keep_default_na=False, na_values=[""], skipinitialspace=True)
     except (ValueError, OSError) as error:
         raise Refused(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    listed = listed.dropna(how="all").rename(columns=ours)
     if "file" not in listed:
         raise Refused(f"{path} has no column 'file', only {', '.join(listed)}")
     table = listed.drop_duplicates([name for name in (*text, "midi_pitch") if name in listed])
     for problem, rows in {
+        "names no file in line": [str(index + 2) for index in table.index[table.file.isna()]],
         "says different things of": table.file[table.file.duplicated()],
         "names files that are not there": table.file[~table.file.isin(files)],
     }.items():
@@ -193,7 +207,7 @@ def read_midi(path: str | Path) -> list[Note]:
                     notes.append(Note(start, now, message.note, velocity))
                 if message.type == "note_on" and message.velocity:
                     sounding[message.note] = now, message.velocity
-    except (OSError, EOFError, ValueError, IndexError, KeyError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, KeySignatureError) as error:
         raise BadAudio("not a MIDI file, or damaged") from error
     if not notes:
         raise BadAudio("no notes")
@@ -385,7 +399,7 @@ def spectra(clips: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, F) complex6
     return fft.rfft(clips.astype(np.float32, copy=False), size)
 
 
-def correlation(clips: np.ndarray, i: list[int], j: list[int]) -> np.ndarray:  # (N, T) int16, (n,), (n,) -> (n,)
+def likeness(clips: np.ndarray, i: list[int], j: list[int]) -> np.ndarray:  # (N, T) int16, (n,), (n,) -> (n,)
     "The greatest correlation over all shifts of clips i with clips j."
     rows, (i, j) = np.unique([i, j], return_inverse=True)  # who is in many pairs is transformed once
     waves = clips[rows].astype(np.float32)
@@ -396,7 +410,7 @@ def correlation(clips: np.ndarray, i: list[int], j: list[int]) -> np.ndarray:  #
 def bands(clips: np.ndarray, layout: Callable[[int], np.ndarray]) -> np.ndarray:  # (n, T) int16 -> (n, D) float32
     "The root of the energy in bands of a clip's spectrum, of length 1 together."
     parts = spectra(clips).view(np.float32)  # real, imaginary, real, imaginary, ...
-    np.square(parts, out=parts)[:, :2] /= 2  # the lowest frequency is there once, the others twice
+    np.square(parts, out=parts)[:, [0, 1, -2, -1]] /= 2  # the lowest and the highest are there once, the others twice
     roots = np.sqrt(np.add.reduceat(parts, layout(parts.shape[1]), axis=1))
     return roots / np.linalg.norm(roots, axis=1, keepdims=True).clip(1e-9)
 
@@ -432,7 +446,7 @@ def in_threads(work: Callable, tasks: list, workers: int) -> Iterator[tuple[Any,
             yield first, result.result()
 
 # %% ../nbs/03_dataset.ipynb #twins001
-def twins(
+def find_twins(
     clips: np.ndarray,  # (n, T) int16
     points: np.ndarray,  # (n, D), the rough bands of each
     these: np.ndarray,  # rows
@@ -452,7 +466,7 @@ def twins(
             refine(rows, bound)
         while len(left := np.flatnonzero(bound.max(1) > least)[:16]):
             best = bound[left].argmax(1)
-            alike = correlation(clips, these[best], rows[left]) > threshold
+            alike = likeness(clips, these[best], rows[left]) > threshold
             found.update(zip(rows[left[alike]].tolist(), these[best[alike]].tolist(), strict=True))
             bound[left, best] = 0
             bound[left[alike]] = 0
@@ -486,6 +500,7 @@ def leaking(
     clips: np.ndarray,  # (n, T) int16
     points: np.ndarray,  # (n, D), the rough bands of each
     taken: pd.DataFrame,  # a row a clip, with the hash of its content and its split
+    drop_twins: bool = True,  # or leave them, so that they in turn can be like others
     run: Run | None = None,  # shows the progress there
 ) -> dict[int, tuple[str, int]]:  # rows of the source: why they should go, and which one they are like
     "Copies, and clips that are nearly equal to one that is held out."
@@ -495,10 +510,10 @@ def leaking(
     twice = taken.content[taken.content.map(stays) != taken.index]
     away = {index: (COPY, stays[content]) for index, content in twice.items()}
     for held, others in ("test", ["train", "valid"]), ("valid", ["train"]):
-        left = taken.split.drop(list(away))
+        left = taken.split.drop([index for index, (why, _) in away.items() if drop_twins or why == COPY])
         these, those = left.index[left == held].to_numpy(), left.index[left.isin(others)].to_numpy()
-        found = twins(clips, points, these, those, run) if len(these) and len(those) else {}
-        away |= {index: (f"nearly equal to one in {held}", other) for index, other in sorted(found.items())}
+        found = find_twins(clips, points, these, those, run) if len(these) and len(those) else {}
+        away = {index: (f"nearly equal to one in {held}", other) for index, other in sorted(found.items())} | away
     return {int(taken.row[i]): (why, int(taken.row[j])) for i, (why, j) in away.items()}
 
 # %% ../nbs/03_dataset.ipynb #d842bcee
@@ -596,6 +611,16 @@ def ahead(work: Callable, tasks: list, forks: bool) -> Iterator[tuple[Any, Any]]
     return (in_forks if safe else in_threads)(work, tasks, os.cpu_count())
 
 # %% ../nbs/03_dataset.ipynb #space003
+def place_for(out: str | Path) -> Path:
+    "Where a store may go: where nothing is, or an empty folder, or a store, and nothing else with it."
+    out = Path(out).expanduser().resolve()
+    if out.exists() and not out.is_dir():
+        raise Refused(f"{out} is a file: name a folder for the store")
+    if others := {path.name for path in out.glob("*")} - {"clips.npy", "clips.parquet", "report.json"}:
+        raise Refused(f"{out} holds {min(others)} and would be replaced: give the store a folder of its own")
+    return out
+
+
 def enough_space(out: Path, needed: int) -> None:
     "Refuse to begin what the disk cannot hold."
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -608,7 +633,7 @@ def enough_space(out: Path, needed: int) -> None:
 # %% ../nbs/03_dataset.ipynb #071ef230
 def prepare(
     source: Source,
-    out: str | Path,  # the store's folder; an old store there is replaced when the new one is whole
+    out: str | Path,  # a folder of its own; an old store there is replaced when the new one is whole
     sample_rate: int = 44_100,
     seconds: float = 1.0,
     run: Run | None = None,  # shows the progress there
@@ -616,7 +641,7 @@ def prepare(
     drop_twins: bool = True,  # or keep and count training sounds that are nearly equal to one that is held out
 ) -> Store:
     "Read all sounds of `source` into a store."
-    out, form = Path(out), {"sample_rate": sample_rate, "seconds": seconds}
+    out, form = place_for(out), {"sample_rate": sample_rate, "seconds": seconds}
     if source.table.empty:
         raise Refused(f"{source.name} has no sounds")
     enough_space(out, 2 * round(seconds * sample_rate) * len(source.table))
@@ -631,7 +656,7 @@ def prepare(
             raise Refused(
                 f"none of the {len(source.table)} files in {source.name} can be used: {in_words(Counter(reasons.values()))}"
             )
-        leaks = leaking(np.load(fresh / "clips.npy", mmap_mode="r"), points, taken, run)
+        leaks = leaking(np.load(fresh / "clips.npy", mmap_mode="r"), points, taken, drop_twins, run)
         reasons |= {row: why for row, (why, _) in leaks.items() if drop_twins or why == COPY}
         taken = taken[~taken.row.isin(list(reasons))]
         taken.to_parquet(fresh / "clips.parquet")
@@ -759,7 +784,7 @@ def report_figure(store: Store) -> plt.Figure:
     return figure
 
 # %% ../nbs/03_dataset.ipynb #e5e861bb
-def augment(
+def vary(
     x: Tensor,  # (B, T)
     gain: float = 0.0,  # up to so many dB softer, or louder where a clip leaves room
     polarity: bool = False,  # half of them upside down
@@ -830,7 +855,7 @@ def drops_twins(config: Config) -> bool:
 
 def made_before(config: Config) -> Store | None:
     "The store that the settings name instead of a folder of sounds, if it is what they ask for."
-    if not config.data or not (Path(config.data) / "report.json").exists():
+    if not config.data or not all((Path(config.data) / name).exists() for name in ("report.json", "clips.parquet")):
         return None
     store = Store.open(config.data)
     if config.twins != "auto":

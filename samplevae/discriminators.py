@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BENCHES', 'VERDICTS', 'Judge', 'scale', 'fold', 'period', 'picture', 'spectrum', 'Rows', 'frames', 'Judges',
-           'judges_of', 'judged', 'matched', 'Balance']
+           'judges_of', 'verdict_on', 'matched', 'Balance']
 
 # %% ../nbs/10_discriminators.ipynb #55b48fa0
 from collections.abc import Callable
@@ -150,7 +150,7 @@ VERDICTS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, 
 }
 
 
-def judged(
+def verdict_on(
     found: list[tuple[Tensor, list[Tensor]]],  # from judges, of real sounds and then as many made ones
     verdict: str = "hinge",
 ) -> tuple[Tensor, Tensor, Tensor]:

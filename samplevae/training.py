@@ -40,8 +40,8 @@ from torch.optim import AdamW, Optimizer
 # %% ../nbs/11_training.ipynb #b0f56a8b
 from .audio import COLOURS, draw_spectrogram
 from .checkerboard import report
-from .dataset import Store, augment, store_of
-from .discriminators import BENCHES, Balance, judged, judges_of
+from .dataset import Store, store_of, vary
+from .discriminators import BENCHES, Balance, judges_of, verdict_on
 from samplevae.losses import (
     ATTRIBUTES,
     compared,
@@ -89,7 +89,7 @@ def varied(x: Tensor, labels: pd.Series, config: Config) -> Tensor:  # (B, T) ->
     if not ways:
         return x
     codes = labels.astype("category").cat.codes.to_numpy(np.int64)
-    return augment(x, labels=torch.from_numpy(codes).to(x.device), **ways)
+    return vary(x, labels=torch.from_numpy(codes).to(x.device), **ways)
 
 # %% ../nbs/11_training.ipynb #5bab3c65
 def check(config: Config) -> None:
@@ -267,7 +267,7 @@ class Adversarial(Representation):
         made = y.detach().requires_grad_()
         terms = terms_of(lambda *_: (made, z, posterior), x, self.config)
         found = self.judges(torch.cat([x, made[: len(x)]]))
-        terms |= dict(zip(("judges", "verdict", "features"), judged(found, self.config.verdict), strict=True))
+        terms |= dict(zip(("judges", "verdict", "features"), verdict_on(found, self.config.verdict), strict=True))
         self.fabric.backward(terms["judges"], inputs=[*self.judges.parameters()], retain_graph=True)
         slope = self.together([apart_by(terms, self.config), terms["verdict"], terms["features"]], made)
         paid = asked(terms, self.config) if self.config.frozen == "no" else 0.0
@@ -560,8 +560,11 @@ class Training:
     def __init__(self, run: Run, store: Store, fabric: "Fabric") -> None:
         self.run, self.config, self.fabric, sounds = run, run.config, fabric, store.split("train")
         least = max(8, run.config.devices * run.config.nodes)
-        if len(sounds) < least:
-            raise Refused(f"{len(sounds)} sounds to train on are too few, {least} are needed; {store.account}")
+        if not least <= len(sounds) < len(store):
+            sides = (
+                f"{len(sounds)} sounds to train on, where {least} are needed, and {len(store) - len(sounds)} held out"
+            )
+            raise Refused(f"too few sounds, or too few groups (each stays on one side): {sides}; {store.account}")
         torch.manual_seed(run.config.seed)
         self.model = SampleVAE(run.config)
         self.average = fabric.to_device(deepcopy(self.model).requires_grad_(False))

@@ -1,5 +1,6 @@
 "What we have promised each other about notebooks, package and README."
 
+import ast
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from configparser import ConfigParser
+from dataclasses import fields
 
 import nbformat
 import pytest
@@ -16,6 +18,7 @@ from nbdev.clean import clean_nb
 
 from samplevae import __version__
 from samplevae.book import readme
+from samplevae.runs import Config
 
 CHAPTERS = sorted((CLONE / "nbs").glob("*.ipynb"))
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
@@ -54,6 +57,21 @@ def test_chapter_shows_no_error_and_no_place(chapter):
             assert output.output_type != "error", cell.source
             shown = output.get("text", "") + "".join(v for k, v in output.get("data", {}).items() if k == "text/plain")
             assert not re.search(r"/(home|root|Users|tmp|work|private)/", shown), shown
+
+
+@each_chapter
+def test_no_setting_has_the_name_of_a_function(chapter):
+    notebook = nbformat.read(chapter, 4)
+    if not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
+        return  # papermill puts no settings here
+    bound = set()
+    for cell in notebook.cells:
+        for node in ast.parse(cell.source).body if cell.cell_type == "code" else []:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                bound.add(node.name)
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                bound |= {name.asname or name.name for name in node.names}
+    assert not bound & {setting.name for setting in fields(Config)}, "a setting that is given would take its place"
 
 
 def test_chapters_stay_small():

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,10 +19,11 @@ import soundfile
 import torch
 
 import samplevae.dataset as dataset
-from samplevae.audio import clip_of, fit, remove_offset
+from samplevae.audio import BadAudio, clip_of, fit, remove_offset
 from samplevae.dataset import (
     Store,
     drops_twins,
+    find_twins,
     folder,
     maestro,
     midi,
@@ -30,7 +32,6 @@ from samplevae.dataset import (
     split_of,
     store_of,
     synthesis,
-    twins,
 )
 from samplevae.experiments import check
 from samplevae.runs import Config, Refused, Run
@@ -67,7 +68,7 @@ def test_all_formats_give_nearly_the_same_clip(ending, container, coding, channe
     (tmp_path / f"a.{ending}").unlink()
     expected = prepare(folder(tmp_path), tmp_path / "store", 22_050, 0.4).sounds()[0].numpy()
     clips = (np.stack([got, expected]) * 32767).astype("i2")
-    assert dataset.correlation(clips, [0], [1]) > (0.9 if coding in ("VORBIS", "OPUS", "MPEG_LAYER_III") else 0.99)
+    assert dataset.likeness(clips, [0], [1]) > (0.9 if coding in ("VORBIS", "OPUS", "MPEG_LAYER_III") else 0.99)
 
 
 def cut_in_half(path):
@@ -122,8 +123,8 @@ def test_every_fault_is_turned_away_with_its_reason_and_the_rest_goes_on(drums, 
         "long half.flac": "not a sound, or damaged",
         "long half.ogg": "cut short",
         "text.wav": "not a sound, or damaged",
-        "nan.wav": "holds NaN or infinite samples",
-        "infinite.wav": "holds NaN or infinite samples",
+        "nan.wav": "holds NaN, infinite or absurdly large samples",
+        "infinite.wav": "holds NaN, infinite or absurdly large samples",
         "silent.wav": "silent",
         "short.wav": "shorter than 5 ms",
         "slow.wav": "fewer than 1000 samples a second",
@@ -170,9 +171,77 @@ def test_a_file_that_may_not_be_read_is_turned_away(drums):
             soundfile.write(f"{place}/{name}", drums[0], 48_000)
         folder(place).fetch([0], RATE, 0.5)  # imports what nobody might not be allowed to
         Path(place, "secret.wav").chmod(0)
+        Path(place, "shut").mkdir(0)
         with nobody():
-            good, bad = folder(place).fetch([0, 1], RATE, 0.5)
+            good, bad, shut = folder(place).fetch([0, 1, 2], RATE, 0.5)
+            with pytest.raises(Refused, match="no permission to open"):
+                folder(f"{place}/shut")
     assert len(good.wave) == RATE // 2 and str(bad) == "no permission to read"
+    assert str(shut) == "a folder, and no permission to open it"
+
+
+def test_no_store_takes_the_place_of_anything_else(drums, tmp_path):
+    (tmp_path / "sounds").mkdir()
+    for number, drum in enumerate(drums):
+        soundfile.write(tmp_path / f"sounds/{number}.wav", drum, 48_000)
+    for place in tmp_path / "sounds", tmp_path, tmp_path / "sounds/0.wav":
+        with pytest.raises(Refused, match="give the store a folder of its own|is a file"):
+            prepare(folder(tmp_path / "sounds"), place, RATE, 0.4)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for _ in range(2):
+        assert len(prepare(folder(tmp_path / "sounds"), tmp_path / "link", RATE, 0.4)) > 5
+    assert (tmp_path / "link").is_symlink() and len(list((tmp_path / "sounds").iterdir())) == 12
+
+
+def test_compressed_sounds_are_whole_wherever_they_are_left(tmp_path):
+    generator = np.random.default_rng(0)
+    for number in range(60):
+        noise = generator.normal(0, 0.1, generator.integers(3000, 60_000))
+        ending, rate = ((".ogg", 22_050), (".mp3", RATE), (".flac", RATE))[number % 3]
+        soundfile.write(tmp_path / f"{number}{ending}", noise, rate)
+    for seconds in 0.05, 0.25, 1.0:
+        assert len(prepare(folder(tmp_path), tmp_path / f"stores/{seconds}", RATE, seconds)) == 60
+        shutil.rmtree(tmp_path / "stores")
+
+
+def test_a_whistle_that_the_rate_cannot_hold_is_silent(tmp_path):
+    whistle = 0.3 * np.sin(2 * np.pi * 15_000 * np.arange(RATE) / RATE) * np.hanning(RATE)
+    soundfile.write(tmp_path / "whistle.wav", whistle, RATE)
+    assert clip_of(tmp_path / "whistle.wav", RATE, 1.0).level > -12
+    with pytest.raises(BadAudio, match="silent at 4000 Hz"):
+        clip_of(tmp_path / "whistle.wav", 4000, 1.0)
+
+
+def test_a_bound_is_a_bound_at_the_highest_frequency_too():
+    tone = np.sin(2 * np.pi * 80 * np.arange(11_025) / RATE) * np.exp(-np.arange(11_025) / 4000)
+    whistle = (-1.0) ** np.arange(11_025) * np.hanning(11_025)
+    clips = np.array([(tone + share * whistle) * 20_000 for share in (0, 0.1, 0.2, 0.3)]).astype("<i2")
+    for layout in dataset.rough, dataset.fine:
+        bound = dataset.bands(clips, layout) @ dataset.bands(clips, layout).T
+        i, j = np.indices((4, 4)).reshape(2, -1)
+        assert (dataset.likeness(clips, i, j) <= bound[i, j] + 1e-4).all()
+
+
+def test_damaged_and_odd_scores_are_turned_away(tmp_path):
+    for name, kind, message in [
+        ("keys", 1, mido.MetaMessage("key_signature", key="C")),
+        ("apart", 2, mido.Message("note_on", note=60, time=10)),
+    ]:
+        mido.MidiFile(type=kind, tracks=[mido.MidiTrack([message])] * 2).save(tmp_path / f"{name}.mid")
+    keys = (tmp_path / "keys.mid").read_bytes()
+    (tmp_path / "keys.mid").write_bytes(keys.replace(b"\xff\x59\x02\x00", b"\xff\x59\x02\x09"))
+    for name in "keys", "apart":
+        with pytest.raises(BadAudio, match="not a MIDI file, or damaged"):
+            dataset.read_midi(tmp_path / f"{name}.mid")
+
+
+@pytest.mark.parametrize("header", ["file,Label,Group", " file, label ,group"])
+def test_a_table_is_understood_as_a_spreadsheet_writes_it(header, drums, tmp_path):
+    for name in "a.wav", "b.wav":
+        soundfile.write(tmp_path / name, drums[0], 48_000)
+    (tmp_path / "clips.csv").write_text(f"{header}\na.wav, kick,1\n,,\nb.wav,kick,1\n")
+    assert folder(tmp_path).table[["label", "group"]].to_numpy().tolist() == [["kick", "1"]] * 2
 
 
 def test_nothing_usable_says_what_was_found(tmp_path):
@@ -190,6 +259,7 @@ def test_nothing_usable_says_what_was_found(tmp_path):
         ("file,label\na.wav,kick\na.wav,snare\n", "different things of: a.wav"),
         ("file,label\na.wav,kick\nb.wav,snare\nc.wav,hat\n", "not there: b.wav, c.wav"),
         ("name,label\na.wav,kick\n", "no column 'file'"),
+        ("file,label\na.wav,kick\n,snare\n", "names no file in line: 3"),
         ("", "cannot read"),
     ],
 )
@@ -404,9 +474,9 @@ def test_no_twin_is_missed(kind):
     softer = 0.5 * sounds[:20].roll(30, 1) + 0.02 * sounds[20:40]
     clips = (torch.cat([sounds, softer, torch.zeros(1, sounds.shape[1])]) * 32767).short().numpy()
     pairs = [(i, j) for i in range(60) for j in range(60, 101)]
-    alike = dataset.correlation(clips, *zip(*pairs, strict=True)) > 0.95
+    alike = dataset.likeness(clips, *zip(*pairs, strict=True)) > 0.95
     expected = {j for (i, j), yes in zip(pairs, alike, strict=True) if yes}
-    found = twins(clips, dataset.bands(clips, dataset.rough), np.arange(60), np.arange(60, 101))
+    found = find_twins(clips, dataset.bands(clips, dataset.rough), np.arange(60), np.arange(60, 101))
     assert found.keys() == expected >= set(range(80, 100)) and all((i, j) in pairs for j, i in found.items())
 
 
@@ -414,15 +484,14 @@ def test_twins_among_synthesised_sounds_go_or_are_counted(tmp_path, monkeypatch)
     source = synthesis(300, 1, ("kick",))
     store, whole = (prepare(source, tmp_path / str(drop), RATE, 0.2, drop_twins=drop) for drop in (True, False))
 
-    def alike(store, held, *others):
-        these, those = (store.split(*sides).table.index for sides in ((held,), others))
-        return sum((dataset.correlation(store.clips, np.full(len(those), i), those) > 0.95).any() for i in these)
+    def with_twins(store, side, *held):
+        these, those = (store.split(*sides).table.index for sides in ((side,), held))
+        return sum((dataset.likeness(store.clips, np.full(len(those), i), those) > 0.95).any() for i in these)
 
-    assert alike(whole, "test", "train", "valid") > 5 and alike(whole, "valid", "train") > 5
-    assert alike(store, "test", "train", "valid") == alike(store, "valid", "train") == 0
-    assert (
-        len(whole) == 300 and whole.report["twins_kept"] == store.report["reasons"] and not store.report["twins_kept"]
-    )
+    counts = with_twins(whole, "train", "valid", "test"), with_twins(whole, "valid", "test")
+    assert min(counts) > 0 and sum(counts) == sum(whole.report["twins_kept"].values())
+    assert with_twins(store, "train", "valid", "test") == with_twins(store, "valid", "test") == 0
+    assert len(whole) == 300 and not whole.report["reasons"] and not store.report["twins_kept"]
     assert len(store) == 300 - sum(store.report["reasons"].values()) and "kept, though" in whole.account
     assert drops_twins(Config()) and drops_twins(Config.preset("gpu", data=str(tmp_path)))
     assert not drops_twins(Config.preset("gpu")) and drops_twins(Config.preset("gpu", twins="drop"))
@@ -536,9 +605,9 @@ def test_recorded_sounds_are_all_accounted_for(tmp_path):
     points = np.concatenate(
         [dataset.bands(store.clips[part], dataset.rough) for part in dataset.chunks(len(store.clips))]
     )
-    assert twins(store.clips, points, rows[held], rows[train]) == {}
-    found = {*twins(store.clips, points, rows[:1], np.arange(len(points)))}
-    alike = dataset.correlation(store.clips, [rows[0]] * len(points), range(len(points))) > 0.95
+    assert find_twins(store.clips, points, rows[held], rows[train]) == {}
+    found = {*find_twins(store.clips, points, rows[:1], np.arange(len(points)))}
+    alike = dataset.likeness(store.clips, [rows[0]] * len(points), range(len(points))) > 0.95
     assert {*np.flatnonzero(alike)} - {rows[0]} == found, "no pair is missed"
 
 
@@ -558,10 +627,10 @@ def test_augmentation_moves_no_onset(onset):
     changes = {"gain": 6.0, "polarity": True, "pitch": 7.0, "tilt": 0.5, "mix": 0.3}
     for name, value in (*changes.items(), ("all", None)):
         chosen = changes if name == "all" else {name: value}
-        changed = dataset.augment(clicks, labels=labels, **chosen)
+        changed = dataset.vary(clicks, labels=labels, **chosen)
         loud = changed.abs() > 0.1 * changed.abs().amax(1, keepdim=True)
         moved = loud.int().argmax(1) - onset  # what is band-limited stirs a little before a step
         assert (moved.abs() <= 3).all(), name
         assert not torch.equal(changed, clicks) or name == "mix", name
         assert changed.isfinite().all() and changed.abs().max() <= 1
-    assert torch.equal(dataset.augment(clicks), clicks)
+    assert torch.equal(dataset.vary(clicks), clicks)

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 
 from samplevae import training
 from samplevae.dataset import store_of
-from samplevae.discriminators import BENCHES, VERDICTS, Judges, judged
+from samplevae.discriminators import BENCHES, VERDICTS, Judges, verdict_on
 from samplevae.losses import out_of_tune
 from samplevae.runs import Config, Refused, Run, Stopped
 from samplevae.synthesis import draw, synthesise
@@ -341,13 +341,13 @@ def test_judges_learn_and_the_decoder_is_told(kind, verdict):
     optimiser = torch.optim.Adam(judges.parameters(), 1e-3)
     first = None
     for _ in range(12):
-        lost, _, unlike = judged(judges(torch.cat([real, made])), verdict)
+        lost, _, unlike = verdict_on(judges(torch.cat([real, made])), verdict)
         first = first or lost.item()
         optimiser.zero_grad()
         lost.backward(inputs=[*judges.parameters()])
         optimiser.step()
     assert lost.item() < first and unlike > 0
-    slope = torch.autograd.grad(judged(judges(torch.cat([real, made])), verdict)[1], made)[0]
+    slope = torch.autograd.grad(verdict_on(judges(torch.cat([real, made])), verdict)[1], made)[0]
     assert slope.isfinite().all() and slope.abs().sum() > 0
 
 
