@@ -466,7 +466,7 @@ def find_twins(
             refine(rows, bound)
         while len(left := np.flatnonzero(bound.max(1) > least)[:16]):
             best = bound[left].argmax(1)
-            alike = likeness(clips, these[best], rows[left]) > threshold
+            alike = forgotten(likeness(clips, these[best], rows[left])) > threshold
             found.update(zip(rows[left[alike]].tolist(), these[best[alike]].tolist(), strict=True))
             bound[left, best] = 0
             bound[left[alike]] = 0
@@ -482,14 +482,17 @@ def find_twins(
         return np.array([details[row] for row in rows], np.float32)
 
     def looked_at(rows: np.ndarray) -> np.ndarray:  # (n,) -> (n, D), in portions, for spectra are large
-        return np.concatenate([bands(clips[rows[some]], fine) for some in chunks(len(rows))])
+        return np.concatenate([forgotten(bands(clips[rows[some]], fine)) for some in chunks(len(rows))])
+
+    def forgotten(result: np.ndarray) -> np.ndarray:  # what was read from a large file need not stay in memory
+        if isinstance(clips, np.memmap) and clips.nbytes > 2**28:
+            clips.base.madvise(mmap.MADV_DONTNEED)
+        return result
 
     progress = Progress("twins", len(those), run)
     with threadpool_limits(1):  # or the threads of every product of matrices would get in the way of ours
         for part, _ in in_threads(search, chunks(len(those), 128), os.cpu_count()):
             progress.update(part[-1] + 1) if len(those) > 2000 else None  # for fewer, it takes no time
-            if isinstance(clips, np.memmap):
-                clips.base.madvise(mmap.MADV_DONTNEED)  # what was read need not stay in memory
     return found
 
 # %% ../nbs/03_dataset.ipynb #84e297b7
@@ -695,7 +698,7 @@ def write_clips(
 ) -> tuple[pd.DataFrame, np.ndarray, dict[int, str]]:  # the rows taken, their bands, why the others were not
     "Fetch all sounds and write those that are any good."
     clips = ClipsFile(path, len(source.table), round(seconds * sample_rate))
-    progress, rows, points, reasons = Progress("data", len(source.table), run), [], [], {}
+    progress, rows, points, reasons = Progress("data", len(source.table), run), [], None, {}
     keep_freed_memory()
 
     def work(some: list[int]) -> Portion:
@@ -703,8 +706,10 @@ def write_clips(
 
     with closing(ahead(work, chunks(len(source.table)), source.forks)) as portions:
         for some, portion in portions:
+            if points is None:  # in one piece from the beginning: to join them in the end would take them twice
+                points = np.empty((len(source.table), portion.points.shape[1]), portion.points.dtype)
+            points[len(rows) :][: len(portion.rows)] = portion.points
             rows += portion.rows
-            points.append(portion.points)
             reasons |= portion.reasons
             progress.update(some[-1] + 1)
     clips.close([row for row, *_ in rows])
@@ -712,7 +717,7 @@ def write_clips(
     table = source.table.loc[found.row].reset_index(drop=True)
     table = table.drop(columns=table.columns.intersection([*found, "split"]))  # a folder's CSV may have such columns
     taken = pd.concat([table, found], axis=1).assign(split=table.group.map(split_of))
-    return taken, np.concatenate(points), reasons
+    return taken, points[: len(rows)], reasons
 
 
 def keep_freed_memory() -> None:
