@@ -151,7 +151,8 @@ def opened(
 ) -> Iterator[soundfile.SoundFile]:
     "A sound file to read from, or `BadAudio` with the reason why that cannot be done."
     if not os.path.isfile(path) and os.path.exists(path):  # a pipe would keep us waiting
-        shut = os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+        known = os.access in os.supports_effective_ids  # or we ask for whoever has started the process
+        shut = os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK, effective_ids=known)
         raise BadAudio("a folder, and no permission to open it" if shut else "not a file")
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:  # as bytes, since not all names are text
