@@ -515,7 +515,10 @@ def leaking(
     for held, others in ("test", ["train", "valid"]), ("valid", ["train"]):
         left = taken.split.drop([index for index, (why, _) in away.items() if drop_twins or why == COPY])
         these, those = left.index[left == held].to_numpy(), left.index[left.isin(others)].to_numpy()
-        found = find_twins(clips, points, these, those, run) if len(these) and len(those) else {}
+        found: dict[int, int] = {}
+        for some in chunks(len(these), 4000):  # more at a time would take more memory
+            rest = those[~np.isin(those, list(found))]
+            found |= find_twins(clips, points, these[some], rest, run) if len(rest) else {}
         away = {index: (f"nearly equal to one in {held}", other) for index, other in sorted(found.items())} | away
     return {int(taken.row[i]): (why, int(taken.row[j])) for i, (why, j) in away.items()}
 

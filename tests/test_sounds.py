@@ -499,6 +499,15 @@ def test_twins_among_synthesised_sounds_go_or_are_counted(tmp_path, monkeypatch)
     assert len(store_of(Run.create(tmp_path / "run", Config.preset("smoke", kinds="kick", twins="keep")))) == 96
 
 
+def test_a_search_in_portions_finds_the_same(tmp_path, monkeypatch):
+    source, chunks = synthesis(400, 2, ("kick", "bass")), dataset.chunks
+    whole = prepare(source, tmp_path / "whole", 16_000, 0.2)
+    monkeypatch.setattr(dataset, "chunks", lambda n, size=16: chunks(n, 11 if size == 4000 else size))
+    parts = prepare(source, tmp_path / "parts", 16_000, 0.2)
+    assert whole.report["reasons"] == parts.report["reasons"] and len(whole) < 400
+    pd.testing.assert_frame_equal(whole.table, parts.table)
+
+
 def test_a_store_made_by_hand_is_what_a_run_takes(many, tmp_path):
     store = prepare(many, tmp_path / "store", 16_000, 0.1)
     config = Config.preset("smoke", data=str(tmp_path / "store"), sample_rate=16_000, seconds=0.1)
