@@ -3,7 +3,7 @@
 `python benchmarks/decode.py` builds RAVE 2 from our own parts (the same layers and sizes: 15.5 M parameters in the decoder).
 `python benchmarks/decode.py --source FOLDER` builds it from a clone of https://github.com/acids-ircam/RAVE instead, which
 needs `pip install cached_conv gin-config einops GPUtil lmdb`. Every row is timed in turns with RAVE, so that what else the machine
-does bears on both. The table goes to data/decode.json, which the chapter on the autoencoder shows.
+does bears on both. The table goes to benchmarks/results/decode.json, which the chapter on the autoencoder shows.
 """
 
 import argparse
@@ -15,23 +15,25 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from samplevae.layers import folded
-from samplevae.runs import CLONE, Config, hardware, write_json
+from samplevae.config import Config
+from samplevae.files import CLONE, write_json
+from samplevae.layers import remove_weight_norm
+from samplevae.runs import hardware
 from samplevae.vae import SampleVAE
 
-RAVE = dict(layout="sequence", ears="bands", head="rave", upsampling="transposed", noise=0, latent=128)
+RAVE = dict(latent_shape="sequence", frontend="bands", head="rave", upsampling="transposed", noise_bands=0, latent=128)
 MODELS = {
     "base, default": dict(),
-    "base, sequence": dict(layout="sequence"),
-    "base, head rave": dict(ears="bands", head="rave"),
-    "base, head melgan": dict(ears="wave", head="melgan"),
+    "base, sequence": dict(latent_shape="sequence"),
+    "base, head rave": dict(frontend="bands", head="rave"),
+    "base, head melgan": dict(frontend="wave", head="melgan"),
 }
 
 
 def model(**changes):
     "A model of size base, ready for use."
     torch.manual_seed(0)
-    return folded(SampleVAE(Config.preset("gpu", seconds=1.0, **changes)).eval())
+    return remove_weight_norm(SampleVAE(Config.preset("gpu", seconds=1.0, **changes)).eval())
 
 
 def published(folder):
@@ -123,7 +125,7 @@ def main():
         for threads in 1, 2:
             for batch in 1, 16:
                 rows += compare(peer, threads, batch, options.repeats if batch == 1 else options.repeats // 4, compiled)
-    write_json(CLONE / "data/decode.json", {"peer": peer.name, "hardware": hardware(), "rows": rows})
+    write_json(CLONE / "benchmarks/results/decode.json", {"peer": peer.name, "hardware": hardware(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `python benchmarks/faults.py FOLDER` takes a folder of labelled one-shots, gives half of its groups to the reference and half to
 the others, spoils the others in seven ways and four degrees, and measures each set in each embedding. The tables go to
-data/faults.json, which the chapter on metrics shows. A few minutes on two cores.
+benchmarks/results/faults.json, which the chapter on metrics shows. A few minutes on two cores.
 """
 
 import argparse
@@ -13,11 +13,14 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from samplevae.dataset import folder, prepare
+from samplevae.comparison import split_in_half_by_group
 from samplevae.embeddings import drumnet, make_drumnet, mel
-from samplevae.evaluation import halved
-from samplevae.metrics import copies, measured, memorised
-from samplevae.runs import CLONE, Progress, write_json
+from samplevae.files import CLONE, write_json
+from samplevae.metrics import all_metrics
+from samplevae.novelty import find_copies, memorised
+from samplevae.runs import Progress
+from samplevae.sources import folder_source
+from samplevae.store import prepare
 
 DEGREES = {
     "noise": (0.001, 0.003, 0.01, 0.03),  # level
@@ -69,13 +72,13 @@ def spoiled(fault, degree, x, labels, reference):
 
 
 def main():
-    "Measure, and write data/faults.json."
+    "Measure, and write benchmarks/results/faults.json."
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--rate", type=int, default=44_100)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        both = halved(prepare(folder(given.folder), Path(place) / "store", given.rate, 1.0))
+        both = split_in_half_by_group(Store.prepare(folder_source(given.folder), Path(place) / "store", given.rate, 1.0))
         reference, others = both.split("train").sounds(), both.split("test").sounds()
         labels = both.split("test").table.label.to_numpy()
         make_drumnet(both, Path(place) / "drumnet.safetensors")
@@ -90,13 +93,13 @@ def main():
         progress, rows = Progress("measure", len(ears) * len(sets)), {ear.name: {} for ear in ears}
         for ear in ears:
             for name in sets:
-                rows[ear.name][name] = measured(real[ear.name], points[ear.name][name])
+                rows[ear.name][name] = all_metrics(real[ear.name], points[ear.name][name])
                 progress.update(sum(map(len, rows.values())))
         held, new = points["mel"]["none"][::2], {name: cloud[1::2] for name, cloud in points["mel"].items()}
         for name, cloud in new.items():
             rows["mel"][name]["memorised"] = memorised(real["mel"], held, cloud, repeats=100).cell()
-        shared, _, line = copies(reference, others[::2], others[1::2], both.rate)
-        cut = copies(reference, others[::2], 0.3 * reference[:200, : both.rate // 4], both.rate)[0]
+        shared, _, line = find_copies(reference, others[::2], others[1::2], both.rate)
+        cut = find_copies(reference, others[::2], 0.3 * reference[:200, : both.rate // 4], both.rate)[0]
     about = f"{len(reference)} drums and notes against {len(others)} of other groups, 44.1 kHz, 1 s; {ears[1].about}"
     content = {
         "about": about,
@@ -108,7 +111,7 @@ def main():
             "softer quarters of a second above it": float((cut > line).mean()),
         },
     }
-    write_json(CLONE / "data" / "faults.json", content)
+    write_json(CLONE / "benchmarks/results/faults.json", content)
     for name, table in content["seen"].items():
         print(name, *(f"{measure:12} {row}" for measure, row in table.items()), sep="\n")
     print(about, content["fingerprints"], sep="\n")

@@ -1,7 +1,7 @@
 """Every head, trained for the same time on the same sounds with the same schedule, and ears and losses but where it says so.
 
 `python benchmarks/heads.py FOLDER --minutes 10` takes ten minutes a head, on one thread. It leaves the curves and the table
-in data/heads.json and a picture in nbs/images, which the chapter on the autoencoder shows, and the models in outputs/heads. A head whose model is
+in benchmarks/results/heads.json and a picture in nbs/images, which the chapter on the autoencoder shows, and the models in outputs/heads. A head whose model is
 there is not trained again.
 """
 
@@ -17,21 +17,25 @@ from torch import nn
 from torch.optim import AdamW
 from tqdm import tqdm
 
-from samplevae.audio import STYLE, draw_spectrogram
-from samplevae.checkerboard import artifacts, report
-from samplevae.dataset import Store, folder, prepare
-from samplevae.losses import energy_distance, spectral_distance, warm_up
-from samplevae.runs import CLONE, Config, hardware, read_json, write_json
-from samplevae.training import apart_by, asked, batch_of, held_out, reconstruct, terms_of
-from samplevae.vae import SampleVAE, measured
+from samplevae.checkerboard import decoder_artifacts, measure_artifacts
+from samplevae.config import Config
+from samplevae.display import STYLE, draw_spectrogram
+from samplevae.files import CLONE, read_json, write_json
+from samplevae.losses import energy_distance, kl_warmup, spectral_distance
+from samplevae.monitoring import held_out, reconstruct
+from samplevae.phases import loss_terms, reconstruction_loss, regularization, training_batch
+from samplevae.runs import hardware
+from samplevae.sources import folder_source
+from samplevae.store import Store, prepare
+from samplevae.vae import SampleVAE, count_parameters_and_flops
 
 HEADS = {
     "istft": dict(head="istft"),
     "rave": dict(head="rave"),
     "melgan": dict(head="melgan"),
-    "istft, plain distance": dict(head="istft", energy=0),
-    "rave, plain, no noise": dict(head="rave", energy=0, noise=0),
-    "istft, ears bands": dict(head="istft", ears="bands"),
+    "istft, plain distance": dict(head="istft", energy_weight=0),
+    "rave, plain, no noise": dict(head="rave", energy_weight=0, noise_bands=0),
+    "istft, ears bands": dict(head="istft", frontend="bands"),
 }
 
 
@@ -47,7 +51,7 @@ def energy(model, x):
     torch.manual_seed(0)
     parts = [energy_distance(part, model.decode(model.encode(part).mean, 2)) for part in x[:, None].split(8)]
     far, spread = (torch.cat(part).mean().item() for part in zip(*parts, strict=True))
-    return far - (spread / 2 if model.config.noise else 0)
+    return far - (spread / 2 if model.config.noise_bands else 0)
 
 
 def learn(model, sounds, held, seconds, name):
@@ -56,14 +60,14 @@ def learn(model, sounds, held, seconds, name):
     optimiser = AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
     bar = tqdm(total=round(seconds), desc=name, unit="s")
     for step in count():
-        x, begin = batch_of(sounds, config, step), time.process_time()  # other work on the machine does not count
+        x, begin = training_batch(sounds, config, step), time.process_time()  # other work on the machine does not count
         for group in optimiser.param_groups:
             group["lr"] = (
                 config.learning_rate * min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * spent / seconds))
             )
-        terms = terms_of(model, x, config)
+        terms = loss_terms(model, x, config)
         optimiser.zero_grad(set_to_none=True)
-        (apart_by(terms, config) + asked(terms, config, warm_up(spent, seconds))).backward()
+        (reconstruction_loss(terms, config) + regularization(terms, config, kl_warmup(spent, seconds))).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         spent += time.process_time() - begin
@@ -89,7 +93,7 @@ def decoding(model, repeats=21):
 def picture(models, held, rate):
     "Eight held-out sounds, and what came back of each from each model."
     rows = {"original": held[::8]} | {name: reconstruct(model, held[::8]) for name, model in models.items()}
-    form = dict(figsize=(10, 1.1 * len(rows)), squeeze=False, layout="constrained")
+    form = dict(figsize=(10, 1.1 * len(rows)), squeeze=False, latent_shape="constrained")
     figure, axes = plt.subplots(len(rows), len(held[::8]), **form)
     for line, (name, sounds) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
@@ -111,24 +115,24 @@ def main():
     place = CLONE / "outputs/heads"
     place.mkdir(parents=True, exist_ok=True)
     path = place / "store"
-    store = Store.open(path) if path.exists() else prepare(folder(options.folder), path, 44_100, 1.0)
+    store = Store.open(path) if path.exists() else Store.prepare(folder_source(options.folder), path, 44_100, 1.0)
     held = held_out(store).sounds(slice(0, 64))
     for name, changes in HEADS.items():
         if options.only in (None, name) and not (place / name / "curve.json").exists():
             config = Config.preset(
-                "gpu", size=options.size, batch=8, learning_rate=7e-4, bins="flat", padding=1.0, **changes
+                "gpu", size=options.size, batch_size=8, learning_rate=7e-4, frequency_weighting="flat", tail_weight=1.0, **changes
             )
             torch.manual_seed(0)
             model = SampleVAE(config)
             curve = learn(model, store.split("train"), held, 60 * options.minutes, name)
-            model.save(place / name)
+            model.save_pretrained(place / name)
             write_json(place / name / "curve.json", {"minutes": options.minutes, "curve": curve})
     rows, models = {}, {}
     for name in HEADS:
         if (place / name / "curve.json").exists():
-            model = models[name] = SampleVAE.load(place / name)
+            model = models[name] = SampleVAE.from_pretrained(place / name)
             learned = read_json(place / name / "curve.json")
-            sizes, marks = measured(model), report(model, 96)
+            sizes, marks = count_parameters_and_flops(model), decoder_artifacts(model, 96)
             rows[name] = {
                 "decoder, M": sizes["decoder, M"],
                 "decodes, ms": decoding(model),
@@ -139,7 +143,7 @@ def main():
             rows[name]["energy distance"] = energy(model, held)
             rows[name]["curve"] = learned["curve"]
     silence = spectral_distance(held[:, None], 0 * held[:, None]).mean().item()
-    marks = artifacts(store.split("train").sounds(slice(0, 96)), 256)
+    marks = measure_artifacts(store.split("train").sounds(slice(0, 96)), 256)
     about = {
         "real": {"comb, dB": marks["comb"], "highest line, dB": marks["highest line"]},
         "minutes": options.minutes,
@@ -149,7 +153,7 @@ def main():
         "hardware": hardware(),
     }
     picture(models, held, store.rate)
-    write_json(CLONE / "data/heads.json", about | {"heads": rows})
+    write_json(CLONE / "benchmarks/results/heads.json", about | {"heads": rows})
     print(json.dumps({name: {k: v for k, v in row.items() if k != "curve"} for name, row in rows.items()}, indent=1))
 
 

@@ -2,7 +2,7 @@
 
 `python benchmarks/judges.py RUN --minutes 2` takes the model of a finished run through a second phase with each kind of judges,
 and with none (the decoder goes on by the distance alone), for two minutes of processor time each. The table goes to
-data/judges.json, which the chapter on discriminators shows.
+benchmarks/results/judges.json, which the chapter on discriminators shows.
 """
 
 import argparse
@@ -11,45 +11,48 @@ import time
 import numpy as np
 import torch
 
-from samplevae.checkerboard import report
-from samplevae.dataset import store_of
+from samplevae.checkerboard import decoder_artifacts
+from samplevae.config import Config
+from samplevae.dataset import prepare_store
 from samplevae.embeddings import mel_embedding
-from samplevae.layers import folded
-from samplevae.losses import compared
+from samplevae.files import CLONE, write_json
+from samplevae.layers import remove_weight_norm
 from samplevae.metrics import frechet
-from samplevae.runs import CLONE, Config, Run, asdict, hardware, write_json
-from samplevae.training import Adversarial, batch_of, fabric_of, follow, held_out, nearness, reconstruct
+from samplevae.monitoring import energy_distance_to_reconstruction, held_out, reconstruct
+from samplevae.phases import AdversarialPhase, make_fabric, training_batch, update_ema
+from samplevae.reconstruction import reconstruction_metrics
+from samplevae.runs import Run, hardware
 from samplevae.vae import SampleVAE
 
 ROWS = {
     "as it was": None,
-    "no judges": dict(judged=0.0, judge_size=1),
-    "frames": dict(judges="frames"),
-    "spectrum": dict(judges="spectrum", judge_size=16),
-    "scale": dict(judges="scale", judge_size=16),
-    "period": dict(judges="period", judge_size=16),
-    "frames, relative": dict(judges="frames", verdict="relative"),
-    "frames, squares": dict(judges="frames", verdict="squares"),
-    "frames, shuffled": dict(judges="frames", shuffle=2),
-    "frames, encoder free": dict(judges="frames", frozen="no"),
+    "no judges": dict(discriminator_share=0.0, discriminator_width=1),
+    "frames": dict(discriminators="frames"),
+    "spectrum": dict(discriminators="spectrum", discriminator_width=16),
+    "scale": dict(discriminators="scale", discriminator_width=16),
+    "period": dict(discriminators="period", discriminator_width=16),
+    "frames, relative": dict(discriminators="frames", gan_loss="relative"),
+    "frames, squares": dict(discriminators="frames", gan_loss="squares"),
+    "frames, shuffled": dict(discriminators="frames", phase_shuffle=2),
+    "frames, encoder free": dict(discriminators="frames", freeze_encoder="no"),
 }
 
 
 def go_on(folder, config, sounds, seconds):
     "A second phase of so many seconds of processor time; the averaged model, and its steps."
     torch.manual_seed(config.seed)
-    model, average = (SampleVAE.load(folder) for _ in range(2))
+    model, average = (SampleVAE.from_pretrained(folder) for _ in range(2))
     model.config = config
     model.train(), average.requires_grad_(False)
-    phase = Adversarial(model, 1000, fabric_of(config))
+    phase = AdversarialPhase(model, 1000, make_fabric(config))
     begin = time.process_time()
     for step in range(3):  # how long is a step?
-        phase.step(batch_of(sounds, config, step), 0)
+        phase.step(training_batch(sounds, config, step), 0)
     phase.steps, begin = max(3, round(3 * seconds / (time.process_time() - begin))), time.process_time()
     for step in range(phase.steps):
         torch.manual_seed(step)
-        phase.step(batch_of(sounds, config, step), step)
-        follow(average, model, config.average, step)
+        phase.step(training_batch(sounds, config, step), step)
+        update_ema(average, model, config.ema_decay, step)
     return average.eval(), phase.steps, time.process_time() - begin
 
 
@@ -57,9 +60,9 @@ def score(model, store):
     "How near held-out sounds come back, and what stands out."
     train, x = store.split("train"), held_out(store).sounds(slice(0, 256))
     real = mel_embedding(train.sounds(np.sort(np.random.default_rng(0).permutation(len(train))[:2000])), store.rate)
-    y, marks = reconstruct(model, x, 16), report(model, 64)
-    found = {name: value.nanmedian().item() for name, value in compared(x, y, store.rate).items()}
-    row = {"Fréchet (mel)": frechet(real, mel_embedding(y, store.rate)), "energy distance": nearness(model, x)}
+    y, marks = reconstruct(model, x, 16), decoder_artifacts(model, 64)
+    found = {name: value.nanmedian().item() for name, value in reconstruction_metrics(x, y, store.rate).items()}
+    row = {"Fréchet (mel)": frechet(real, mel_embedding(y, store.rate)), "energy distance": energy_distance_to_reconstruction(model, x)}
     row |= {name: found[name] for name in ("spectral distance", "log-mel, dB", "decay, ms")}
     return row | {"comb, dB": marks["comb"], "highest line, dB": marks["highest line"]}
 
@@ -71,18 +74,18 @@ def main():
     options.add_argument("--minutes", type=float, default=2)
     options = options.parse_args()
     torch.set_num_threads(1)
-    run = Run.open(options.run)
-    store, rows = store_of(run), {}
+    run = open_run(options.run)
+    store, rows = prepare_store(run), {}
     for name, changes in ROWS.items():
-        model, about = SampleVAE.load(run / "vae"), {"steps": 0, "s a step": 0.0}
+        model, about = SampleVAE.from_pretrained(run / "vae"), {"steps": 0, "s a step": 0.0}
         if changes is not None:
             config = Config(**asdict(run.config) | changes | {"adversarial_steps": 1})
             model, steps, spent = go_on(run / "vae", config, store.split("train"), 60 * options.minutes)
             about = {"steps": steps, "s a step": spent / steps}
-        rows[name] = about | score(folded(model), store)
+        rows[name] = about | score(remove_weight_norm(model), store)
         print(name, {key: round(value, 3) for key, value in rows[name].items()}, flush=True)
     about = {"minutes": options.minutes, "sounds": store.report["source"], "rate": store.rate, "hardware": hardware()}
-    write_json(CLONE / "data/judges.json", about | {"rows": rows})
+    write_json(CLONE / "benchmarks/results/judges.json", about | {"rows": rows})
 
 
 if __name__ == "__main__":

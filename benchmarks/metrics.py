@@ -1,7 +1,7 @@
 """How long the measures take, and their memory; the Fréchet distance beside code with a matrix square root.
 
 `python benchmarks/metrics.py` measures 10,000 points of 512 numbers against as many, each value with its interval of twenty
-halves, and then the Fréchet distance of 2048 numbers beside `scipy.linalg.sqrtm`, in turns. The table goes to data/metrics.json.
+halves, and then the Fréchet distance of 2048 numbers beside `scipy.linalg.sqrtm`, in turns. The table goes to benchmarks/results/metrics.json.
 """
 
 import argparse
@@ -11,8 +11,9 @@ import time
 import numpy as np
 from scipy.linalg import sqrtm
 
+from samplevae.files import CLONE, write_json
 from samplevae.metrics import frechet, frechet_infinity, kad, kid, prdc, vendi
-from samplevae.runs import CLONE, hardware, write_json
+from samplevae.runs import hardware
 
 
 def peak():
@@ -27,7 +28,7 @@ def with_sqrtm(real, fake):
 
 
 def main():
-    "Measure, print, and write data/metrics.json."
+    "Measure, print, and write benchmarks/results/metrics.json."
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--points", type=int, default=10_000)
     options.add_argument("--size", type=int, default=512)
@@ -55,7 +56,7 @@ def main():
             print(name, f"{value:.6f}", f"{times[name][-1]:.1f} s", flush=True)
     ratio = np.median(np.array(times["sqrtm"]) / times["frechet"])
     print(f"sqrtm takes {ratio:.1f} times as long")
-    write_json(CLONE / "data" / "metrics.json", {"rows": rows, "times": times, "ratio": ratio, "hardware": hardware()})
+    write_json(CLONE / "benchmarks/results/metrics.json", {"rows": rows, "times": times, "ratio": ratio, "hardware": hardware()})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,10 @@ import numpy as np
 import soundfile
 
 import samplevae.dataset
-from samplevae.dataset import bands, chunks, find_twins, folder, in_threads, prepare, rough, split_of, synthesis
+from samplevae.duplicates import band_features, find_near_duplicates, log_band_edges, split_of_group
+from samplevae.parallel import chunks, map_in_threads
+from samplevae.sources import folder_source, synthesis_source
+from samplevae.store import prepare
 
 
 def decode(path):
@@ -40,13 +43,13 @@ def megabytes():
 def leaks(store):
     "The share of test sounds with a twin in training, when the deck is shuffled and when groups stay whole."
     points, rows = (
-        np.concatenate([bands(store.clips[part], rough) for part in chunks(len(store.clips))]),
+        np.concatenate([band_features(store.clips[part], log_band_edges) for part in chunks(len(store.clips))]),
         store.table.index,
     )
-    by_group = np.array([split_of(group) == "test" for group in store.table.group])
+    by_group = np.array([split_of_group(group) == "test" for group in store.table.group])
     decks = [np.random.default_rng(seed).permutation(by_group) for seed in range(5)]
     for name, splits in ("shuffled", decks), ("by group", [by_group]):
-        found = [find_twins(store.clips, points, rows[~t].to_numpy(), rows[t].to_numpy()) for t in splits]
+        found = [find_near_duplicates(store.clips, points, rows[~t].to_numpy(), rows[t].to_numpy()) for t in splits]
         share = np.mean([len(some) for some in found]) / by_group.sum()
         print(f"{name}: {share:.0%} of the test sounds have a twin in training")
 
@@ -54,26 +57,26 @@ def leaks(store):
 def memory():
     "How much more than the imports a store of many clips takes."
     before = megabytes()
-    prepare(synthesis(100_000), Path(tempfile.mkdtemp()) / "store", 8_000, 0.25)
+    Store.prepare(synthesis_source(100_000), Path(tempfile.mkdtemp()) / "store", 8_000, 0.25)
     return megabytes() - before
 
 
 def main(path, repeats):
     "Print the ratio, what leaks, and the memory that many clips take."
-    out, source, rows = Path(tempfile.mkdtemp()) / "store", folder(path), []
+    out, source, rows = Path(tempfile.mkdtemp()) / "store", folder_source(path), []
     files = [Path(path) / name for name in source.table.file]
     for number in range(repeats + 1):
         with Pool(os.cpu_count()) as pool:
             plain = seconds(lambda: pool.map(decode, files, chunksize=32))
-        ours = seconds(lambda: prepare(source, out, 44_100, 1.0))
-        with patch.object(samplevae.dataset, "in_forks", in_threads):
-            threads = seconds(lambda: prepare(source, out, 44_100, 1.0))
+        ours = seconds(lambda: Store.prepare(source, out, 44_100, 1.0))
+        with patch.object(samplevae.dataset, "in_forks", map_in_threads):
+            threads = seconds(lambda: Store.prepare(source, out, 44_100, 1.0))
         rows += [[ours / plain, threads / plain]] * (number > 0)  # the first reads from the disk
         print(f"{len(files)} files: decoded in {plain:.2f} s, prepared in {ours:.2f} s ({threads:.2f} s with threads)")
     ratio, with_threads = np.median(rows, axis=0)
     print(f"median ratio {ratio:.2f} with {os.cpu_count()} processes ({with_threads:.2f} with threads)")
     with_twins = replace(source, table=source.table.assign(group="one"))  # nobody is dropped as a twin of another side
-    store = prepare(with_twins, out, 44_100, 1.0)
+    store = Store.prepare(with_twins, out, 44_100, 1.0)
     store.table["group"] = source.table.group[store.table.row].to_numpy()
     leaks(store)
     with get_context("spawn").Pool(1) as pool:

@@ -2,7 +2,7 @@
 
 `python benchmarks/presets.py --minutes 5` takes five minutes of processor time a row, on one thread. The score is taken
 against the same drums at 44.1 kHz and 1.0 s, so that what a rate or a length cuts off counts as lost. The table goes to
-data/presets.json, which the chapter on training shows; `--only NAME` trains a single row.
+benchmarks/results/presets.json, which the chapter on training shows; `--only NAME` trains a single row.
 """
 
 import argparse
@@ -14,29 +14,33 @@ import soxr
 import torch
 from tqdm import tqdm
 
-from samplevae.dataset import store_of
+from samplevae.config import Config
+from samplevae.dataset import prepare_store
 from samplevae.embeddings import mel_embedding
-from samplevae.losses import log_mel, out_of_tune
+from samplevae.factors import DRUMS, draw
+from samplevae.files import CLONE, read_json, write_json
 from samplevae.metrics import frechet
-from samplevae.runs import CLONE, Config, Run, hardware, read_json, write_json
-from samplevae.synthesis import DRUMS, draw, synthesise
-from samplevae.training import Representation, batch_of, fabric_of, follow, held_out, reconstruct
+from samplevae.monitoring import held_out, reconstruct
+from samplevae.phases import RepresentationPhase, make_fabric, training_batch, update_ema
+from samplevae.reconstruction import log_mel, pitch_error
+from samplevae.runs import Run, hardware
+from samplevae.synthesis import synthesise
 from samplevae.vae import SampleVAE
 
 RATE = 44_100  # of the truth, a second long
 ROWS = {
     "44.1 kHz, hop 512, size small": {},
     "the same, 1.0 s": dict(seconds=1.0),
-    "without a tone": dict(tone=0),
-    "without a tone, learning rate 3e-3": dict(tone=0, learning_rate=3e-3),
-    "without a tone, learning rate 12e-3": dict(tone=0, learning_rate=12e-3),
-    "without a tone, longest window 4096": dict(tone=0, windows="4096, 512, 128"),
-    "without a tone, size base": dict(tone=0, size="base"),
-    "without a tone, hop 256": dict(tone=0, hop=256),
-    "without a tone, 1.0 s": dict(tone=0, seconds=1.0),
-    "without a tone, 16 kHz, hop 256": dict(tone=0, sample_rate=16_000, hop=256),
-    "without a tone, Adam, learning rate 7e-4": dict(tone=0, optimiser="adam", learning_rate=7e-4),
-    "without a tone, Adam, learning rate 4e-3": dict(tone=0, optimiser="adam", learning_rate=4e-3),
+    "without a tone": dict(harmonics=0),
+    "without a tone, learning rate 3e-3": dict(harmonics=0, learning_rate=3e-3),
+    "without a tone, learning rate 12e-3": dict(harmonics=0, learning_rate=12e-3),
+    "without a tone, longest window 4096": dict(harmonics=0, windows="4096, 512, 128"),
+    "without a tone, size base": dict(harmonics=0, size="base"),
+    "without a tone, hop 256": dict(harmonics=0, hop_length=256),
+    "without a tone, 1.0 s": dict(harmonics=0, seconds=1.0),
+    "without a tone, 16 kHz, hop 256": dict(harmonics=0, sample_rate=16_000, hop_length=256),
+    "without a tone, Adam, learning rate 7e-4": dict(harmonics=0, optimizer="adam", learning_rate=7e-4),
+    "without a tone, Adam, learning rate 4e-3": dict(harmonics=0, optimizer="adam", learning_rate=4e-3),
 }
 
 
@@ -45,12 +49,12 @@ def learn(config, store, seconds, name):
     torch.manual_seed(config.seed)
     model, sounds = SampleVAE(config), store.split("train")
     average = deepcopy(model).requires_grad_(False)
-    phase, bar = Representation(model, 1000, fabric_of(config)), tqdm(total=round(seconds), desc=name, unit="s")
+    phase, bar = RepresentationPhase(model, 1000, make_fabric(config)), tqdm(total=round(seconds), desc=name, unit="s")
     step, begin, spent = 0, time.process_time(), 0.0
     while spent < seconds:
         torch.manual_seed(step)
-        phase.step(batch_of(sounds, config, step), min(999, int(1000 * spent / seconds)))  # as far as the time is
-        follow(average, model, config.average, step)
+        phase.step(training_batch(sounds, config, step), min(999, int(1000 * spent / seconds)))  # as far as the time is
+        update_ema(average, model, config.ema_decay, step)
         step, spent = step + 1, time.process_time() - begin
         bar.n = min(round(spent), bar.total)
         bar.refresh() if step % 20 == 0 else None
@@ -82,7 +86,7 @@ def score(model, store):
     floor = frechet(mel_embedding(real, RATE), mel_embedding(x, RATE))
     return {
         "log-mel, dB": far,
-        "tone, semitones": out_of_tune(x, back, RATE).nanmean().item(),
+        "tone, semitones": pitch_error(x, back, RATE).nanmean().item(),
         "Fréchet (mel)": frechet(mel_embedding(real, RATE), mel_embedding(back, RATE)),
         "floor": floor,
     }
@@ -95,13 +99,13 @@ def main():
     options.add_argument("--only", help="one of the rows")
     options = options.parse_args()
     torch.set_num_threads(1)
-    path = CLONE / "data/presets.json"
+    path = CLONE / "benchmarks/results/presets.json"
     empty = {"minutes": options.minutes, "hardware": hardware(), "rows": {}}
     for name, changes in ROWS.items():
         table = read_json(path, empty)
         if (options.only or name) == name and not (table["minutes"] == options.minutes and name in table["rows"]):
             config = Config.preset("cpu", device="cpu", **changes)
-            store = store_of(Run(CLONE / "outputs", config))
+            store = prepare_store(Run(CLONE / "outputs", config))
             model, steps = learn(config, store, 60 * options.minutes, name)
             row = {"steps": steps} | score(model, store)
             table = read_json(path, empty)

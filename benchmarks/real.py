@@ -2,7 +2,7 @@
 
 `OMP_NUM_THREADS=1 samplevae train --preset gpu --data FOLDER --out outputs/real --set batch=8 --set hop=512 --set steps=4800
 --set adversarial_steps=300 --set augment=pitch,tilt` and then `python benchmarks/real.py outputs/real`, which leaves
-data/real.json and four pictures in nbs/images. What is played there is not kept: the sounds are not ours.
+benchmarks/results/real.json and four pictures in nbs/images. What is played there is not kept: the sounds are not ours.
 """
 
 import sys
@@ -10,12 +10,15 @@ import sys
 import matplotlib.pyplot as plt
 import torch
 
-from samplevae.audio import STYLE
-from samplevae.checkerboard import artifacts, report
-from samplevae.dataset import store_of
-from samplevae.losses import log_mel, out_of_tune
-from samplevae.runs import CLONE, Run, title_of, write_json
-from samplevae.training import Log, curves, extremes, held_out, learned, nearness, pairs_figure, reconstruct
+from samplevae.checkerboard import decoder_artifacts, measure_artifacts
+from samplevae.config import describe_settings
+from samplevae.dataset import prepare_store
+from samplevae.display import STYLE
+from samplevae.files import CLONE, write_json
+from samplevae.monitoring import TrainingLog, energy_distance_to_reconstruction, held_out, plot_curves, plot_pairs, reconstruct
+from samplevae.reconstruction import log_mel, pitch_error
+from samplevae.runs import Run
+from samplevae.training import best_and_worst_reconstructions, training_summary
 from samplevae.vae import SampleVAE
 
 DRUMS = ("kick", "tom", "snare", "percussion")  # labels, of which some sounds have a pitch
@@ -31,32 +34,32 @@ def main(folder):
     "Look at both models of a run: before the judges came, and after."
     plt.rcParams |= STYLE
     torch.set_num_threads(1)
-    run = Run.open(folder)
-    store, entry = store_of(run), run.manifest()["train"]
+    run = open_run(folder)
+    store, entry = prepare_store(run), run.manifest()["train"]
     x, rows = held_out(store).sounds(slice(0, 256)), {}
     models = {"before": run / "before"} if (run / "before").exists() else {}
     for name, path in (models | {"in the end": run / "vae"}).items():
-        model = SampleVAE.load(path)
+        model = SampleVAE.from_pretrained(path)
         y = reconstruct(model, x, 16)
-        moved = out_of_tune(x, y, store.rate)
-        rows[name] = learned(model, store) | {"energy distance": nearness(model, x)} | report(model, 96)
+        moved = pitch_error(x, y, store.rate)
+        rows[name] = training_summary(model, store) | {"energy distance": energy_distance_to_reconstruction(model, x)} | decoder_artifacts(model, 96)
         rows[name] |= {
             "nearest to its own original": recognised(x, y, store.rate),
             "with a tone": moved.isfinite().sum().item(),
             "of these, within a semitone": (moved < 1).sum().item(),
         }
         print(name, rows[name])
-    rows["the drums themselves"] = artifacts(store.split("train").sounds(slice(0, 96)), run.config.hop)
-    order, ten = extremes(x, y, store.rate, len(x)), extremes(x, y, store.rate)
+    rows["the drums themselves"] = measure_artifacts(store.split("train").sounds(slice(0, 96)), run.config.hop_length)
+    order, ten = best_and_worst_reconstructions(x, y, store.rate, len(x)), best_and_worst_reconstructions(x, y, store.rate)
     middle = order[:: max(1, len(order) // 10)][:10]
     label = held_out(store).table.label.to_numpy()
     drums = [i for i in range(len(x)) if moved[i].isfinite() and label[i] in DRUMS]
     pitched = drums[:: max(1, len(drums) // 12)][:12]
     for name, chosen in {"real_extremes": ten, "real_middle": middle, "real_pitched": pitched}.items():
-        pairs_figure(x[chosen], y[chosen], store.rate).savefig(CLONE / f"nbs/images/{name}.png", dpi=64)
-    curves(Log(run / "train.jsonl").rows).savefig(CLONE / "nbs/images/real_curves.png", dpi=64)
-    about = {"settings": title_of(run.config), "minutes": entry["seconds"] / 60, "hardware": entry["hardware"]}
-    write_json(CLONE / "data/real.json", about | {"sounds": len(store.split("train")), "rows": rows})
+        plot_pairs(x[chosen], y[chosen], store.rate).savefig(CLONE / f"nbs/images/{name}.png", dpi=64)
+    plot_curves(TrainingLog(run / "train.jsonl").rows).savefig(CLONE / "nbs/images/real_curves.png", dpi=64)
+    about = {"settings": describe_settings(run.config), "minutes": entry["seconds"] / 60, "hardware": entry["hardware"]}
+    write_json(CLONE / "benchmarks/results/real.json", about | {"sounds": len(store.split("train")), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 `python benchmarks/train.py` builds RAVE 2 from our own parts; `--source FOLDER` takes encoder, decoder and discriminators from
 a clone of https://github.com/acids-ircam/RAVE (see decode.py for what that needs). Steps are timed in turns, so that what else
 the machine does bears on both. `--device cuda` times our own phases on a GPU, in both precisions, eager and compiled, and says
-where the time goes. The table goes to data/train.json, which the chapter on training shows.
+where the time goes. The table goes to benchmarks/results/train.json, which the chapter on training shows.
 """
 
 import argparse
@@ -15,10 +15,12 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from samplevae.discriminators import fold
-from samplevae.layers import normed
-from samplevae.runs import CLONE, Config, hardware, write_json
-from samplevae.training import Adversarial, Representation, fabric_of
+from samplevae.config import Config
+from samplevae.discriminators import reshape_by_period
+from samplevae.files import CLONE, write_json
+from samplevae.layers import weight_normed
+from samplevae.phases import AdversarialPhase, RepresentationPhase, make_fabric
+from samplevae.runs import hardware
 from samplevae.vae import SampleVAE
 
 WINDOWS = (2048, 1024, 512, 256, 128)  # of RAVE's spectral distance
@@ -32,7 +34,7 @@ class Net(nn.Module):
         super().__init__()
         widths = [1, capacity, 2 * capacity, 4 * capacity, 8 * capacity]
         pairs = zip(widths, widths[1:], strict=False)
-        self.look, layers = look, [normed(kind(a, b, kernel, stride, padding)) for a, b in pairs]
+        self.look, layers = look, [weight_normed(kind(a, b, kernel, stride, padding)) for a, b in pairs]
         self.layers = nn.ModuleList([*layers, kind(widths[-1], 1, 1)])
 
     def forward(self, x):
@@ -48,7 +50,7 @@ class Discriminators(nn.Module):
 
     def __init__(self):
         super().__init__()
-        periods = [Net(lambda x, p=p: fold(x, p), nn.Conv2d, (5, 1), (2, 0), (4, 1)) for p in (2, 3, 5, 7, 11)]
+        periods = [Net(lambda x, p=p: reshape_by_period(x, p), nn.Conv2d, (5, 1), (2, 0), (4, 1)) for p in (2, 3, 5, 7, 11)]
         scales = [Net(lambda x, f=f: F.avg_pool1d(x, f), nn.Conv1d, 15, 7, 4) for f in (1, 2, 4)]
         self.nets = nn.ModuleList(periods + scales)
 
@@ -168,7 +170,7 @@ def ours(kind, **changes):
     "A phase of our own training, ready for a step."
     torch.manual_seed(0)
     config = Config.preset("gpu", seconds=1.0, **changes)
-    return kind(SampleVAE(config), 1000, fabric_of(config))
+    return kind(SampleVAE(config), 1000, make_fabric(config))
 
 
 def turns(works, repeats):
@@ -188,8 +190,8 @@ def beside_rave(options):
     rave, x, own = Rave(nets), sounds(options.batch, nets.length), sounds(options.batch, 44_100)
     size = sum(weight.numel() for weight in rave.judges) / 1e6
     print(f"RAVE 2: {sum(w.numel() for w in rave.makers) / 1e6:.1f} M weights, its discriminators {size:.1f} M")
-    form = dict(batch=options.batch, device="cpu", precision="32")
-    first, second = ours(Representation, **form), ours(Adversarial, **form)
+    form = dict(batch_size=options.batch, device="cpu", precision="32")
+    first, second = ours(RepresentationPhase, **form), ours(AdversarialPhase, **form)
     calls = [lambda: rave.first(x), lambda: first.step(own, 500)]
     calls += [lambda: rave.second(x, False), lambda: rave.second(x, True), lambda: second.step(own, 500)]
     theirs, mine, decoder, judges, both = turns(calls, options.repeats)
@@ -210,12 +212,12 @@ def beside_rave(options):
 def on_gpu(options):
     "The table for a GPU, and where the time goes."
     rows = []
-    for kind in Representation, Adversarial:
+    for kind in RepresentationPhase, AdversarialPhase:
         for precision in "32", "bf16":
             for compiled in "no", "yes":
                 torch.compiler.reset()
                 torch.cuda.reset_peak_memory_stats()
-                form = dict(batch=options.batch, device="cuda", precision=precision, compile=compiled)
+                form = dict(batch_size=options.batch, device="cuda", precision=precision, compile=compiled)
                 phase, x = ours(kind, **form), sounds(options.batch, 44_100, "cuda")
                 for step in range(5):
                     phase.step(x, 500 + step)

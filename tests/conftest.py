@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from samplevae.runs import alone
+from samplevae.files import exclusive_lock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two tests run at a time: a core for each
 CLONE = Path(__file__).resolve().parent.parent
@@ -28,7 +28,7 @@ def samplevae(*arguments, **options):
 def smoke_run(tmp_path_factory):
     "A finished run of the smallest preset. Look, but change nothing."
     shared = tmp_path_factory.getbasetemp().parent  # one for all workers
-    with alone(shared / "smoke.lock", wait=True):  # the first makes it, the others find it finished
+    with exclusive_lock(shared / "smoke.lock", wait=True):  # the first makes it, the others find it finished
         done = samplevae("run", "--preset", "smoke", "--out", shared / "smoke")
         assert done.returncode == 0, done.stderr
     return shared / "smoke"

@@ -4,14 +4,14 @@ import papermill
 import pytest
 from conftest import CLONE
 
-from samplevae.experiments import KERNEL
+from samplevae.experiments import PAPERMILL_OPTIONS
 
 CHAPTERS = sorted((CLONE / "nbs").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_runs(chapter, tmp_path):
-    papermill.execute_notebook(chapter, tmp_path / "out.ipynb", cwd=CLONE / "nbs", **KERNEL)
+    papermill.execute_notebook(chapter, tmp_path / "out.ipynb", cwd=CLONE / "nbs", **PAPERMILL_OPTIONS)
 
 
 def test_a_parameter_that_does_not_exist_stops_a_chapter(tmp_path):
@@ -20,5 +20,5 @@ def test_a_parameter_that_does_not_exist_stops_a_chapter(tmp_path):
             CLONE / "nbs/11_training.ipynb",
             tmp_path / "out.ipynb",
             {"latnt": 3},
-            **KERNEL,
+            **PAPERMILL_OPTIONS,
         )

@@ -9,7 +9,8 @@ import soundfile
 from conftest import samplevae
 
 from samplevae.experiments import read_experiment
-from samplevae.runs import STAGES, Refused, Run
+from samplevae.runs import Run
+from samplevae.settings import Refused, STAGES
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_other_settings_are_refused_and_fresh_repeats_just_what_depends_on_them(
     weights = (copy / "vae/model.safetensors").stat().st_mtime_ns
     done = samplevae("run", "--preset", "smoke", "--out", copy, "--set", "prior_steps=4")
     assert done.returncode == 2 and "prior_steps 5 (now 4)" in done.stderr and "--fresh" in done.stderr
-    assert Run.open(copy).finished("evaluate"), "nothing lost"
+    assert open_run(copy).finished("evaluate"), "nothing lost"
     done = samplevae("run", "--preset", "smoke", "--out", copy, "--set", "prior_steps=4", "--fresh")
     assert done.returncode == 0, done.stderr
     assert "train" not in done.stderr and "3/4 prior" in done.stderr and "4/4 evaluate" in done.stderr

@@ -23,23 +23,16 @@ from transformers import (
 )
 
 from samplevae import embeddings, metrics
-from samplevae.dataset import DRUMS, prepare, synthesis
-from samplevae.embeddings import Clap, clap, drumnet, htsat, make_drumnet, mel
-from samplevae.evaluation import sounds_of
-from samplevae.metrics import (
-    bandwidth_of,
-    copies,
-    frechet,
-    frechet_infinity,
-    kad,
-    kid,
-    memorised,
-    prdc,
-    realism,
-    vendi,
-)
-from samplevae.runs import Refused
-from samplevae.synthesis import draw, synthesise
+from samplevae.clap import ClapAudio, clap, htsat
+from samplevae.comparison import load_sound_sets
+from samplevae.embeddings import drumnet, make_drumnet, mel
+from samplevae.factors import DRUMS, draw
+from samplevae.metrics import frechet, frechet_infinity, kad, kid, median_bandwidth, prdc, realism, vendi
+from samplevae.novelty import find_copies, memorised
+from samplevae.settings import Refused
+from samplevae.sources import synthesis_source
+from samplevae.store import prepare
+from samplevae.synthesis import synthesise
 
 RATE = 16_000
 
@@ -115,8 +108,8 @@ def test_kad_takes_its_width_from_the_real_points(points):
     real, fake = points
     assert (
         kad(real, fake)
-        == kad(real, fake, bandwidth=bandwidth_of(real))
-        != kad(real, fake, bandwidth=bandwidth_of(fake))
+        == kad(real, fake, bandwidth=median_bandwidth(real))
+        != kad(real, fake, bandwidth=median_bandwidth(fake))
     )
 
 
@@ -174,14 +167,14 @@ def test_a_score_says_how_sure_it_is_and_of_how_many(points):
 def test_copies_are_found(sounds):
     train, held = sounds[:20], sounds[20:30]
     late = torch.nn.functional.pad(0.2 * train[:5], (333, 0))[:, : train.shape[1]]
-    shared, which, line = copies(train, held, torch.cat([late, sounds[30:]]), RATE)
+    shared, which, line = find_copies(train, held, torch.cat([late, sounds[30:]]), RATE)
     assert (shared[:5] > line).all() and (which[:5] == np.arange(5)).all() and (shared[5:] < shared[:5].min()).all()
     cloud = [mel().embed(x, RATE) for x in (train, held, train, sounds[30:])]
     assert memorised(*cloud[:3]) == 1 and 0.2 < memorised(cloud[0], cloud[1], cloud[3]) < 0.8
 
 
 def test_silence_has_no_landmarks():
-    shared, _, _ = copies(torch.zeros(8, 4000), torch.zeros(8, 4000), torch.zeros(8, 4000), RATE)
+    shared, _, _ = find_copies(torch.zeros(8, 4000), torch.zeros(8, 4000), torch.zeros(8, 4000), RATE)
     assert not shared.any()
 
 
@@ -225,7 +218,7 @@ def test_an_embedding_that_breaks_down_is_not_kept(sounds):
 @pytest.fixture(scope="module")
 def labelled_store(tmp_path_factory):
     "Sounds with labels, in a store."
-    return prepare(synthesis(400, 2, DRUMS), tmp_path_factory.mktemp("store") / "store", RATE, 0.3)
+    return Store.prepare(synthesis_source(400, 2, DRUMS), tmp_path_factory.mktemp("store") / "store", RATE, 0.3)
 
 
 def test_a_drumnet_hears_what_it_has_learned_and_says_how_well(labelled_store, tmp_path, sounds):
@@ -245,10 +238,10 @@ def test_a_drumnet_hears_what_it_has_learned_and_says_how_well(labelled_store, t
 
 
 def test_a_drumnet_needs_labels(labelled_store, tmp_path):
-    bare = labelled_store.told(labelled_store.table.assign(label=""))
+    bare = labelled_store.with_table(labelled_store.table.assign(label=""))
     with pytest.raises(Refused, match="two labels"):
         make_drumnet(bare, tmp_path / "drumnet.safetensors")
-    assert [ear.name for ear in embeddings.embeddings_of("auto", bare)] == ["mel"]
+    assert [ear.name for ear in embeddings.load_embeddings("auto", bare)] == ["mel"]
 
 
 def laion_weights(text_width=0):
@@ -322,7 +315,7 @@ def test_a_checkpoint_of_an_older_numpy_loads_too(checkpoint, tmp_path):
         for name in new.namelist():
             content = new.read(name)
             old.writestr(name, content.replace(b"numpy._core", b"numpy.core") if name.endswith(".pkl") else content)
-    assert embeddings.laion_weights(path).keys() == embeddings.laion_weights(checkpoint).keys()
+    assert embeddings.read_laion_checkpoint(path).keys() == embeddings.read_laion_checkpoint(checkpoint).keys()
 
 
 def test_only_numbers_are_taken_from_a_checkpoint(tmp_path):
@@ -372,17 +365,17 @@ def test_clap_reads(checkpoint, tmp_path):
     assert np.allclose(dark, again, atol=1e-6) and np.linalg.norm(dark - bright) > 1e-4
     assert np.linalg.norm(dark) == pytest.approx(1, rel=1e-6)
     waves = synthesise(draw(torch.arange(6)), RATE, 0.3)
-    order = embeddings.ranked(ear, "a dark kick", waves, RATE)
+    order = embeddings.rank_by_text(ear, "a dark kick", waves, RATE)
     near = ear.embed(waves, RATE) @ dark
     assert sorted(order) == [*range(6)] and (np.diff(near[order]) <= 0).all()
     with pytest.raises(Refused, match="does not read"):
-        embeddings.ranked(mel(), "a dark kick", waves, RATE)
+        embeddings.rank_by_text(mel(), "a dark kick", waves, RATE)
     with pytest.raises(Refused, match="tokenizer"):
         clap(str(checkpoint), words=str(tmp_path / "nothing")).text(["a dark kick"])
 
 
 def test_sounds_longer_than_clap_hears_are_cut(checkpoint):
-    model = Clap(embeddings.laion_weights(checkpoint)).eval()
+    model = ClapAudio(embeddings.read_laion_checkpoint(checkpoint)).eval()
     long = torch.randn(1, 500_000)
     with torch.no_grad():
         assert torch.equal(model(long), model(long[:, :480_000]))
@@ -391,7 +384,7 @@ def test_sounds_longer_than_clap_hears_are_cut(checkpoint):
 @pytest.mark.parametrize("text", ["klap", "clap:jazz", "drumnet:nowhere", "mel:x", "", "mel, drumnt"])
 def test_an_unknown_embedding_is_refused_before_anything_is_done(text, tmp_path):
     with pytest.raises(Refused):
-        embeddings.check_embeddings(text)
+        embeddings.parse_embeddings(text)
     if text == "klap":
         done = samplevae("run", "--preset", "smoke", "--out", tmp_path / "run", "--set", f"embedding={text}")
         assert done.returncode == 2 and "did you mean 'clap'" in done.stderr and not (tmp_path / "run").exists()
@@ -478,7 +471,7 @@ def test_an_export_that_misbehaves_is_refused(folders, tmp_path, fault):
     torch.jit.script(model).save(path)
     held = synthesise(draw(torch.arange(9)), RATE, 0.3)
     with pytest.raises(Refused, match="RAVE export|usable sounds"):
-        sounds_of(path, SimpleNamespace(rate=RATE), held, 100)
+        load_sound_sets(path, SimpleNamespace(rate=RATE), held, 100)
 
 
 def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, tmp_path):
@@ -583,5 +576,5 @@ def test_a_run_has_its_row_with_intervals_floor_and_ceiling(smoke_run):
 
 
 def test_measures_name_too_few_instead_of_inventing():
-    found = metrics.measured(*np.random.default_rng(0).normal(size=(2, 9, 4)))
+    found = metrics.all_metrics(*np.random.default_rng(0).normal(size=(2, 9, 4)))
     assert found["precision ↑"] == "too few" and found["coverage ↑"] == "too few" and found["KID ↓"]["value"] < 10

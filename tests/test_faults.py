@@ -12,8 +12,9 @@ import soundfile
 import torch
 from conftest import samplevae
 
+from samplevae.factors import draw
 from samplevae.runs import Run
-from samplevae.synthesis import draw, synthesise
+from samplevae.synthesis import synthesise
 
 LONG = ["--set", "steps=1000", "--set", "save_every=0"]
 
@@ -110,7 +111,7 @@ def test_a_batch_does_its_runs_and_one_that_fails_stops_no_other(tmp_path):
     (tmp_path / "two.yaml").write_text(f"out: many\ncommon: {{preset: smoke}}\nruns:\n  {rows}\n")
     done = samplevae("batch", "two.yaml", cwd=tmp_path)
     assert done.returncode == 1 and "1 of 2 runs are done" in done.stdout
-    run = Run.open(tmp_path / "many/good")
+    run = open_run(tmp_path / "many/good")
     assert run.finished("evaluate") and run.config.latent == 4
 
 

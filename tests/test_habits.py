@@ -17,8 +17,8 @@ from execnb.nbio import nb2str
 from nbdev.clean import clean_nb
 
 from samplevae import __version__
-from samplevae.book import readme
-from samplevae.runs import Config
+from samplevae.book import render_readme
+from samplevae.config import Config
 
 CHAPTERS = sorted((CLONE / "nbs").glob("*.ipynb"))
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
@@ -87,7 +87,7 @@ def test_every_chapter_of_the_map_exists_and_every_chapter_is_on_it():
 
 
 def test_the_readme_is_what_the_front_page_says():
-    assert (CLONE / "README.md").read_text() == readme(), "run: make readme"
+    assert (CLONE / "README.md").read_text() == render_readme(), "run: make readme"
 
 
 def test_the_version_lives_in_one_place():

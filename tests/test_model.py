@@ -6,17 +6,22 @@ import pytest
 import torch
 
 import samplevae.vae as vae
-from samplevae.checkerboard import before_training
-from samplevae.layers import Laid, Tone, as_number, folded, main_tone
-from samplevae.runs import Config, Refused
-from samplevae.vae import EARS, HEADS, SampleVAE, load_file, save_file
+from samplevae.checkerboard import untrained_artifacts
+from samplevae.config import Config
+from samplevae.decoder import HEADS
+from samplevae.encoder import FRONT_ENDS
+from samplevae.harmonics import HarmonicOscillator, dominant_pitch, pitch_to_octaves
+from samplevae.layers import remove_weight_norm
+from samplevae.settings import Refused
+from samplevae.spectral import OverlapAdd
+from samplevae.vae import SampleVAE
 
-PARTS = [dict(head=head, ears=ears) for head in HEADS for ears in EARS]
+PARTS = [dict(head=head, frontend=ears) for head in HEADS for ears in FRONT_ENDS]
 CHOICES = [
-    *(parts | dict(layout=layout) for parts in PARTS for layout in ("vector", "sequence")),
-    dict(head="rave", ears="bands", upsampling="transposed", noise=0, modulation="loudness", activation="snake"),
-    dict(head="melgan", modulation="none", noise=0),
-    dict(head="istft", noise=0),
+    *(parts | dict(latent_shape=layout) for parts in PARTS for layout in ("vector", "sequence")),
+    dict(head="rave", frontend="bands", upsampling="transposed", noise_bands=0, modulation="loudness", activation="snake"),
+    dict(head="melgan", modulation="none", noise_bands=0),
+    dict(head="istft", noise_bands=0),
 ]
 ALL = pytest.mark.parametrize("changes", CHOICES, ids=lambda row: "-".join(map(str, row.values())))
 
@@ -42,26 +47,26 @@ def test_clips_come_out_at_their_exact_length(changes, rate, seconds):
 @pytest.mark.parametrize("hertz", [41.0, 220.0, 1975.5])
 def test_a_tone_sounds_at_the_pitch_that_it_is_told(rate, hertz):
     torch.manual_seed(0)
-    tone, z = Tone(3, rate, 256, rate // 256, partials=4), 0.1 * torch.randn(2, 3)
-    z[:, 0] = as_number(torch.tensor([hertz, hertz * 2 ** (1 / 12)]))
+    tone, z = HarmonicOscillator(3, rate, 256, rate // 256, partials=4), 0.1 * torch.randn(2, 3)
+    z[:, 0] = pitch_to_octaves(torch.tensor([hertz, hertz * 2 ** (1 / 12)]))
     with torch.no_grad():
         tone.level.bias[: tone.level.out_features // 4] += 3  # the line louder than its multiples
-        lines, share = main_tone(tone(z), rate)
+        lines, share = dominant_pitch(tone(z), rate)
     assert lines.tolist() == pytest.approx([hertz, hertz * 2 ** (1 / 12)], rel=0.01)
     assert share.min() > 0.9
 
 
 def test_what_would_come_back_as_another_pitch_is_left_out():
-    tone = Tone(1, 8000, 64, 64, partials=8)
+    tone = HarmonicOscillator(1, 8000, 64, 64, partials=8)
     with torch.no_grad():
-        sound = tone(as_number(torch.tensor([[1500.0]]))) * torch.hann_window(4096)
+        sound = tone(pitch_to_octaves(torch.tensor([[1500.0]]))) * torch.hann_window(4096)
         power = torch.fft.rfft(sound).abs().square()[0]
     multiples = [power[round(k * 1500 * 4096 / 8000) - 40 :][:80].sum() / power.sum() for k in (1, 2)]
     assert sum(multiples) > 0.99, "3000 Hz is heard, 4500 Hz and more cannot be"
 
 
 def test_a_tone_that_is_nearly_silent_is_silent_once_it_has_learned():
-    tone, z = Tone(3, 8000, 64, 64, partials=2), 0.1 * torch.randn(2, 3)
+    tone, z = HarmonicOscillator(3, 8000, 64, 64, partials=2), 0.1 * torch.randn(2, 3)
     with torch.no_grad():
         tone.level.bias[:64] = -6  # 78 dB down
     slope = torch.autograd.grad(tone(z).square().sum(), tone.level.bias)[0]
@@ -70,17 +75,17 @@ def test_a_tone_that_is_nearly_silent_is_silent_once_it_has_learned():
         assert (tone.eval().lines(z)[1][:, 0] == 0).all() and (tone.lines(z)[1][:, 1] > 0.01).all()
 
 
-@pytest.mark.parametrize("ears", EARS)
+@pytest.mark.parametrize("ears", FRONT_ENDS)
 def test_the_first_number_of_a_vector_is_the_pitch(ears):
-    model = model_of(ears=ears).eval()
+    model = model_of(frontend=ears).eval()
     time, hertz = torch.arange(model.length) / 16_000, torch.tensor([80.0, 440.0, 1000.0])
     x = (torch.sin(2 * torch.pi * hertz[:, None] * time) * torch.exp(-9 * time))[:, None]
     posterior = model.encode(x)
-    assert torch.allclose(posterior.mean[:, 0], as_number(hertz), atol=0.01)
+    assert torch.allclose(posterior.mean[:, 0], pitch_to_octaves(hertz), atol=0.01)
     assert posterior.stddev[:, 0].max() * 24 < 0.2, "semitones"
     for silent in torch.zeros(1, 1, model.length), torch.full((1, 1, model.length), 1e-30):
         assert model.decode(model.encode(silent).mean).isfinite().all()
-    deaf = model_of(ears=ears, tone=0).eval()
+    deaf = model_of(frontend=ears, harmonics=0).eval()
     assert deaf.decoder.tone is None and deaf.encode(x).stddev[:, 0].min() * 24 > 1
 
 
@@ -124,7 +129,7 @@ def test_it_works_in_bfloat16(changes):
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("changes", [{}, CHOICES[-3], dict(head="melgan", ears="wave", layout="sequence")], ids=str)
+@pytest.mark.parametrize("changes", [{}, CHOICES[-3], dict(head="melgan", frontend="wave", latent_shape="sequence")], ids=str)
 def test_it_can_be_compiled(changes):
     model = model_of(seconds=0.1, **changes)
     x = 0.3 * torch.randn(2, 1, model.length)
@@ -142,8 +147,8 @@ def test_it_can_be_compiled(changes):
 def test_saved_and_loaded_it_is_the_same(changes, tmp_path):
     model = model_of(**changes).eval()
     before = copy.deepcopy(model.state_dict())
-    model.save(tmp_path, steps=7)
-    again, z = SampleVAE.load(tmp_path), torch.randn(2, *model.shape)
+    model.save_pretrained(tmp_path, steps=7)
+    again, z = SampleVAE.from_pretrained(tmp_path), torch.randn(2, *model.shape)
     assert again.config == model.config and not again.training
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items()), (
         "saving changes nothing"
@@ -152,7 +157,7 @@ def test_saved_and_loaded_it_is_the_same(changes, tmp_path):
         assert torch.allclose(again.decode(z), model.decode(z), atol=1e-6)
         x = torch.randn(2, 1, model.length)
         assert torch.allclose(again.encode(x).mean, model.encode(x).mean, atol=1e-5)
-    again.save(tmp_path / "twice")  # what is folded stays folded
+    again.save_pretrained(tmp_path / "twice")  # what is folded stays folded
     assert load_file(tmp_path / "twice/model.safetensors").keys() == load_file(tmp_path / "model.safetensors").keys()
 
 
@@ -172,21 +177,21 @@ WRONG = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_other_tensors_are_refused_in_one_line(kind, tmp_path):
-    model_of().save(tmp_path)
+    model_of().save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors"
     save_file(WRONG[kind](load_file(path)), path)
     with pytest.raises(Refused, match=r"is of another model: \d+ tensors do not fit, first ") as said:
-        SampleVAE.load(tmp_path)
+        SampleVAE.from_pretrained(tmp_path)
     assert "\n" not in str(said.value)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.001, 0.5, 0.999])
 def test_truncated_files_are_refused_in_one_line(part, tmp_path):
-    model_of().save(tmp_path)
+    model_of().save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
     with pytest.raises(Refused, match="is damaged: ") as said:
-        SampleVAE.load(tmp_path)
+        SampleVAE.from_pretrained(tmp_path)
     assert "\n" not in str(said.value)
 
 
@@ -203,40 +208,40 @@ def test_truncated_files_are_refused_in_one_line(part, tmp_path):
     ],
 )
 def test_other_settings_are_refused_in_one_line(text, wanted, tmp_path):
-    model_of().save(tmp_path)
+    model_of().save_pretrained(tmp_path)
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(Refused, match=wanted) as said:
-        SampleVAE.load(tmp_path)
+        SampleVAE.from_pretrained(tmp_path)
     assert "\n" not in str(said.value)
 
 
 def test_a_save_that_was_interrupted_is_not_taken_for_a_model(tmp_path, monkeypatch):
-    model_of().save(tmp_path)
+    model_of().save_pretrained(tmp_path)
     with pytest.raises(TypeError):  # what cannot be written as JSON is found before anything is replaced
-        model_of(sample_rate=8000, seconds=0.5).save(tmp_path, more=object())
-    assert SampleVAE.load(tmp_path).config == model_of().config
+        model_of(sample_rate=8000, seconds=0.5).save_pretrained(tmp_path, more=object())
+    assert SampleVAE.from_pretrained(tmp_path).config == model_of().config
     monkeypatch.setattr(vae, "write_json", lambda *_: None)  # killed between the two files
-    model_of(sample_rate=8000, seconds=0.5).save(tmp_path)
+    model_of(sample_rate=8000, seconds=0.5).save_pretrained(tmp_path)
     with pytest.raises(Refused, match="do not belong together"):
-        SampleVAE.load(tmp_path)
+        SampleVAE.from_pretrained(tmp_path)
 
 
 def test_settings_that_were_changed_by_hand_are_refused(tmp_path):
-    model_of().save(tmp_path)
+    model_of().save_pretrained(tmp_path)
     text = (tmp_path / "model.json").read_text()
     (tmp_path / "model.json").write_text(text.replace('"leaky"', '"snake"'))
     with pytest.raises(Refused, match="do not belong together"):
-        SampleVAE.load(tmp_path)
+        SampleVAE.from_pretrained(tmp_path)
 
 
 def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
     model = model_of()
-    model.save(tmp_path)
+    model.save_pretrained(tmp_path)
     with torch.no_grad():
         model.encoder.read[1].bias[3] = float("nan")
     with pytest.raises(Refused, match="encoder.read.1.bias: it is not saved"):
-        model.save(tmp_path)
-    assert SampleVAE.load(tmp_path).shape == model.shape
+        model.save_pretrained(tmp_path)
+    assert SampleVAE.from_pretrained(tmp_path).shape == model.shape
 
 
 @pytest.mark.parametrize("head", ["istft", "rave", "melgan"])
@@ -260,32 +265,32 @@ def test_sounds_and_vectors_of_other_shapes_are_refused():
 def test_a_folder_without_a_model_is_refused(tmp_path):
     (tmp_path / "model.json").mkdir()
     with pytest.raises(Refused, match="cannot read"):
-        SampleVAE.load(tmp_path)
+        SampleVAE.from_pretrained(tmp_path)
     with pytest.raises(Refused, match="there is no model in"):
-        SampleVAE.load(tmp_path / "nothing")
+        SampleVAE.from_pretrained(tmp_path / "nothing")
 
 
 def test_hops_that_some_parts_cannot_have_are_refused():
-    assert model_of(hop=100).length == 4000
-    for changes in dict(head="rave"), dict(head="melgan"), dict(ears="bands"):
+    assert model_of(hop_length=100).length == 4000
+    for changes in dict(head="rave"), dict(head="melgan"), dict(frontend="bands"):
         with pytest.raises(Refused, match="'hop' must be a power of two"):
-            model_of(hop=100, **changes)
+            model_of(hop_length=100, **changes)
 
 
 def standing_out(changes, models=200):
     "The highest line or the comb, whichever is higher; of fewer models their chance peaks come near 1 dB."
-    config = Config.preset("smoke", hop=64, latent=16, tone=0, **changes)  # a tone's line is where the vector says
-    return max(before_training(lambda: SampleVAE(config), models).values())
+    config = Config.preset("smoke", hop_length=64, latent=16, harmonics=0, **changes)  # a tone's line is where the vector says
+    return max(untrained_artifacts(lambda: SampleVAE(config), models).values())
 
 
-@pytest.mark.parametrize("changes", [{}, dict(layout="sequence"), dict(head="rave"), dict(head="melgan")], ids=str)
+@pytest.mark.parametrize("changes", [{}, dict(latent_shape="sequence"), dict(head="rave"), dict(head="melgan")], ids=str)
 def test_no_line_stands_out_before_training(changes):
     assert standing_out(changes) < 1
 
 
 @pytest.mark.parametrize(("head", "other"), [("rave", "linear"), ("melgan", "transposed")])
 def test_each_head_goes_up_in_the_way_that_whistles_least(head, other):
-    chosen, rejected = (standing_out(dict(head=head, upsampling=kind, noise=0), 30) for kind in ("auto", other))
+    chosen, rejected = (standing_out(dict(head=head, upsampling=kind, noise_bands=0), 30) for kind in ("auto", other))
     assert rejected > chosen + 8
 
 
@@ -293,12 +298,12 @@ def test_each_head_goes_up_in_the_way_that_whistles_least(head, other):
 def test_the_slope_of_overlapping_pieces_is_right(steady):
     pieces = torch.randn(2, 8, 4, 3, dtype=torch.double, requires_grad=True)
     windows = torch.rand(4, 3, dtype=torch.double)
-    assert torch.autograd.gradcheck(lambda x: Laid.apply(x, windows, steady), pieces)
+    assert torch.autograd.gradcheck(lambda x: OverlapAdd.apply(x, windows, steady), pieces)
 
 
 def test_folding_changes_nothing_but_the_parameters():
-    model, plain = model_of(head="rave", ears="bands").eval(), model_of(head="rave", ears="bands").eval()
-    folded(plain)
+    model, plain = model_of(head="rave", frontend="bands").eval(), model_of(head="rave", frontend="bands").eval()
+    remove_weight_norm(plain)
     z = torch.randn(2, *model.shape)
     with torch.no_grad():
         assert torch.allclose(plain.decode(z), model.decode(z), atol=1e-6)
@@ -307,13 +312,13 @@ def test_folding_changes_nothing_but_the_parameters():
 
 
 def test_a_posterior_may_ask_for_more(monkeypatch):
-    class Curious(vae.Gaussian):
+    class Curious(vae.GaussianPosterior):
         context = 5
 
         def forward(self, mean, spread, context):
             assert context.shape == (3, 5)
             return super().forward(mean + context[:, :1], spread, context)
 
-    monkeypatch.setattr(vae, "Gaussian", Curious)
+    monkeypatch.setattr(vae, "GaussianPosterior", Curious)
     model = model_of()
     assert model.encode(torch.randn(3, 1, model.length)).rsample().shape == (3, 8)

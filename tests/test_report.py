@@ -54,4 +54,4 @@ def test_what_the_front_page_says_of_python_can_be_run(smoke_run, tmp_path):
     names: dict = {}
     exec(program, names)
     assert names["sounds"].shape[0] == 16 and names["higher"].abs().max() > 0
-    assert SampleVAE.load(tmp_path / "copy").shape == names["model"].shape
+    assert SampleVAE.from_pretrained(tmp_path / "copy").shape == names["model"].shape

@@ -19,23 +19,18 @@ import soundfile
 import torch
 
 import samplevae.dataset as dataset
-from samplevae.audio import BadAudio, clip_of, fit, remove_offset
-from samplevae.dataset import (
-    Store,
-    drops_twins,
-    find_twins,
-    folder,
-    maestro,
-    midi,
-    nsynth,
-    prepare,
-    split_of,
-    store_of,
-    synthesis,
-)
-from samplevae.experiments import check
-from samplevae.runs import Config, Refused, Run
-from samplevae.synthesis import draw, synthesise
+from samplevae.audio import BadAudio, align_and_trim, read_clip, remove_dc_offset
+from samplevae.config import Config
+from samplevae.dataset import prepare_store
+from samplevae.duplicates import find_near_duplicates, split_of_group
+from samplevae.experiments import check_request
+from samplevae.factors import draw
+from samplevae.runs import Run
+from samplevae.scores import maestro_source, score_source
+from samplevae.settings import Refused
+from samplevae.sources import folder_source, nsynth_source, synthesis_source
+from samplevae.store import Store, prepare
+from samplevae.synthesis import synthesise
 
 RATE = 44_100
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
@@ -63,12 +58,12 @@ def drums():
 @pytest.mark.parametrize("channels", [1, 2])
 def test_all_formats_give_nearly_the_same_clip(ending, container, coding, channels, drums, tmp_path):
     soundfile.write(tmp_path / f"a.{ending}", np.stack([drums[0]] * channels, 1), 48_000, coding, format=container)
-    got = prepare(folder(tmp_path), tmp_path / "store", 22_050, 0.4).sounds()[0].numpy()
+    got = Store.prepare(folder_source(tmp_path), tmp_path / "store", 22_050, 0.4).sounds()[0].numpy()
     soundfile.write(tmp_path / "b.wav", drums[0], 48_000, "FLOAT")
     (tmp_path / f"a.{ending}").unlink()
-    expected = prepare(folder(tmp_path), tmp_path / "store", 22_050, 0.4).sounds()[0].numpy()
+    expected = Store.prepare(folder_source(tmp_path), tmp_path / "store", 22_050, 0.4).sounds()[0].numpy()
     clips = (np.stack([got, expected]) * 32767).astype("i2")
-    assert dataset.likeness(clips, [0], [1]) > (0.9 if coding in ("VORBIS", "OPUS", "MPEG_LAYER_III") else 0.99)
+    assert dataset.max_cross_correlation(clips, [0], [1]) > (0.9 if coding in ("VORBIS", "OPUS", "MPEG_LAYER_III") else 0.99)
 
 
 def cut_in_half(path):
@@ -108,7 +103,7 @@ def test_every_fault_is_turned_away_with_its_reason_and_the_rest_goes_on(drums, 
     soundfile.write(secret, drums[6], 48_000)
     secret.chmod(0)
     with pytest.warns(UserWarning, match="only 1[45] of 36 sounds could be used"):
-        report = prepare(folder(root), tmp_path / "store", RATE, 0.5).report
+        report = Store.prepare(folder_source(root), tmp_path / "store", RATE, 0.5).report
     why = {name.replace("\n", " "): reason for name, reason in report["files_turned_away"]}
     expected = {
         "empty.wav": "empty file",
@@ -145,10 +140,10 @@ def test_many_that_are_alike_are_told_apart_in_no_time(tmp_path):
     for number in range(400):
         noisy = tone + 0.001 * torch.randn(8000)
         soundfile.write(tmp_path / f"{number}.wav", noisy.numpy(), 16_000, "FLOAT")
-    asked, spectra = [], dataset.spectra
+    asked, spectra = [], dataset.padded_spectra
     with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="nearly equal to one in"):
-        patch.setattr(dataset, "spectra", lambda clips: asked.append(len(clips)) or spectra(clips))
-        store = prepare(folder(tmp_path), tmp_path / "store", 16_000, 0.5)
+        patch.setattr(dataset, "padded_spectra", lambda clips: asked.append(len(clips)) or spectra(clips))
+        store = Store.prepare(folder_source(tmp_path), tmp_path / "store", 16_000, 0.5)
     assert sum(asked) < 4 * 400, "each is compared with one, not with all"
     assert {*store.table.split} == {"test"}
 
@@ -169,13 +164,13 @@ def test_a_file_that_may_not_be_read_is_turned_away(drums):
         Path(place).chmod(0o755)
         for name in "open.wav", "secret.wav":
             soundfile.write(f"{place}/{name}", drums[0], 48_000)
-        folder(place).fetch([0], RATE, 0.5)  # imports what nobody might not be allowed to
+        folder_source(place).fetch([0], RATE, 0.5)  # imports what nobody might not be allowed to
         Path(place, "secret.wav").chmod(0)
         Path(place, "shut").mkdir(0)
         with nobody():
-            good, bad, shut = folder(place).fetch([0, 1, 2], RATE, 0.5)
+            good, bad, shut = folder_source(place).fetch([0, 1, 2], RATE, 0.5)
             with pytest.raises(Refused, match="no permission to open"):
-                folder(f"{place}/shut")
+                folder_source(f"{place}/shut")
     assert len(good.wave) == RATE // 2 and str(bad) == "no permission to read"
     assert str(shut) == "a folder, and no permission to open it"
 
@@ -186,11 +181,11 @@ def test_no_store_takes_the_place_of_anything_else(drums, tmp_path):
         soundfile.write(tmp_path / f"sounds/{number}.wav", drum, 48_000)
     for place in tmp_path / "sounds", tmp_path, tmp_path / "sounds/0.wav":
         with pytest.raises(Refused, match="give the store a folder of its own|is a file"):
-            prepare(folder(tmp_path / "sounds"), place, RATE, 0.4)
+            Store.prepare(folder_source(tmp_path / "sounds"), place, RATE, 0.4)
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     for _ in range(2):
-        assert len(prepare(folder(tmp_path / "sounds"), tmp_path / "link", RATE, 0.4)) > 5
+        assert len(Store.prepare(folder_source(tmp_path / "sounds"), tmp_path / "link", RATE, 0.4)) > 5
     assert (tmp_path / "link").is_symlink() and len(list((tmp_path / "sounds").iterdir())) == 12
 
 
@@ -201,26 +196,26 @@ def test_compressed_sounds_are_whole_wherever_they_are_left(tmp_path):
         ending, rate = ((".ogg", 22_050), (".mp3", RATE), (".flac", RATE))[number % 3]
         soundfile.write(tmp_path / f"{number}{ending}", noise, rate)
     for seconds in 0.05, 0.25, 1.0:
-        assert len(prepare(folder(tmp_path), tmp_path / f"stores/{seconds}", RATE, seconds)) == 60
+        assert len(Store.prepare(folder_source(tmp_path), tmp_path / f"stores/{seconds}", RATE, seconds)) == 60
         shutil.rmtree(tmp_path / "stores")
 
 
 def test_a_whistle_that_the_rate_cannot_hold_is_silent(tmp_path):
     whistle = 0.3 * np.sin(2 * np.pi * 15_000 * np.arange(RATE) / RATE) * np.hanning(RATE)
     soundfile.write(tmp_path / "whistle.wav", whistle, RATE)
-    assert clip_of(tmp_path / "whistle.wav", RATE, 1.0).level > -12
+    assert read_clip(tmp_path / "whistle.wav", RATE, 1.0).level > -12
     with pytest.raises(BadAudio, match="silent at 4000 Hz"):
-        clip_of(tmp_path / "whistle.wav", 4000, 1.0)
+        read_clip(tmp_path / "whistle.wav", 4000, 1.0)
 
 
 def test_a_bound_is_a_bound_at_the_highest_frequency_too():
     tone = np.sin(2 * np.pi * 80 * np.arange(11_025) / RATE) * np.exp(-np.arange(11_025) / 4000)
     whistle = (-1.0) ** np.arange(11_025) * np.hanning(11_025)
     clips = np.array([(tone + share * whistle) * 20_000 for share in (0, 0.1, 0.2, 0.3)]).astype("<i2")
-    for layout in dataset.rough, dataset.fine:
-        bound = dataset.bands(clips, layout) @ dataset.bands(clips, layout).T
+    for layout in dataset.log_band_edges, dataset.linear_band_edges:
+        bound = dataset.band_features(clips, layout) @ dataset.band_features(clips, layout).T
         i, j = np.indices((4, 4)).reshape(2, -1)
-        assert (dataset.likeness(clips, i, j) <= bound[i, j] + 1e-4).all()
+        assert (dataset.max_cross_correlation(clips, i, j) <= bound[i, j] + 1e-4).all()
 
 
 def test_damaged_and_odd_scores_are_turned_away(tmp_path):
@@ -241,7 +236,7 @@ def test_a_table_is_understood_as_a_spreadsheet_writes_it(header, drums, tmp_pat
     for name in "a.wav", "b.wav":
         soundfile.write(tmp_path / name, drums[0], 48_000)
     (tmp_path / "clips.csv").write_text(f"{header}\na.wav, kick,1\n,,\nb.wav,kick,1\n")
-    assert folder(tmp_path).table[["label", "group"]].to_numpy().tolist() == [["kick", "1"]] * 2
+    assert folder_source(tmp_path).table[["label", "group"]].to_numpy().tolist() == [["kick", "1"]] * 2
 
 
 def test_nothing_usable_says_what_was_found(tmp_path):
@@ -249,7 +244,7 @@ def test_nothing_usable_says_what_was_found(tmp_path):
         (tmp_path / f"{number}.wav").write_text("no sound")
     (tmp_path / "4.flac").touch()
     with pytest.raises(Refused, match="none of the 5 files .* 4 not a sound, or damaged, 1 empty file"):
-        prepare(folder(tmp_path), tmp_path / "store")
+        Store.prepare(folder_source(tmp_path), tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
@@ -267,31 +262,31 @@ def test_a_table_that_cannot_be_right_is_refused(table, says, drums, tmp_path):
     soundfile.write(tmp_path / "a.wav", drums[0], 48_000)
     (tmp_path / "clips.csv").write_text(table)
     with pytest.raises(Refused, match=says):
-        folder(tmp_path)
+        folder_source(tmp_path)
 
 
 def test_labels_and_groups_come_from_a_table_or_from_folders(drums, tmp_path):
     for name in "a/1.wav", "a/2.wav", "b/3.wav":
         (tmp_path / name).parent.mkdir(exist_ok=True)
         soundfile.write(tmp_path / name, drums[int(name[2])], 48_000)
-    assert list(folder(tmp_path).table.label) == ["a", "a", "b"]
-    assert list(folder(tmp_path, labels=None).table.label) == ["", "", ""]
+    assert list(folder_source(tmp_path).table.label) == ["a", "a", "b"]
+    assert list(folder_source(tmp_path, labels=None).table.label) == ["", "", ""]
     (tmp_path / "clips.csv").write_text("file,label,group,seconds\na/1.wav,kick,x,9\na/2.wav,NA,x,9\n")
-    table = folder(tmp_path).table
+    table = folder_source(tmp_path).table
     assert list(table.label) == ["kick", "NA", ""] and list(table.group) == ["x", "x", "b/3.wav"]
-    assert prepare(folder(tmp_path), tmp_path / "store", RATE, 0.2).table.seconds.max() < 1
+    assert Store.prepare(folder_source(tmp_path), tmp_path / "store", RATE, 0.2).table.seconds.max() < 1
 
 
 def test_copies_go_and_twins_stay_on_one_side(drums, tmp_path):
-    held_out = next(f"{n}.wav" for n in range(1000) if split_of(f"{n}.wav") == "test")
-    trained = next(f"{n}.wav" for n in range(1000) if split_of(f"{n}.wav") == "train")
+    held_out = next(f"{n}.wav" for n in range(1000) if split_of_group(f"{n}.wav") == "test")
+    trained = next(f"{n}.wav" for n in range(1000) if split_of_group(f"{n}.wav") == "train")
     soundfile.write(tmp_path / held_out, drums[0], 48_000)
     quieter = drums[0] * 0.7 + 0.01 * drums[1]
     soundfile.write(tmp_path / trained, quieter, 48_000)
     for number, drum in enumerate(drums[2:]):
         soundfile.write(tmp_path / f"other{number}.wav", drum, 48_000)
     (tmp_path / "other0 again.wav").write_bytes((tmp_path / "other0.wav").read_bytes())
-    store = prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4)
+    store = Store.prepare(folder_source(tmp_path), tmp_path / "store", RATE, 0.4)
     assert dict(store.report["files_turned_away"])[trained] == "nearly equal to one in test"
     assert store.report["reasons"]["a copy of another"] == 1 and held_out in set(store.table.file)
 
@@ -299,23 +294,23 @@ def test_copies_go_and_twins_stay_on_one_side(drums, tmp_path):
 def test_adding_sounds_moves_no_old_one(drums, tmp_path):
     for number, drum in enumerate(drums):
         soundfile.write(tmp_path / f"{number}.wav", drum, 48_000)
-    before = prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4).table.set_index("file").split
+    before = Store.prepare(folder_source(tmp_path), tmp_path / "store", RATE, 0.4).table.set_index("file").split
     more = synthesise(draw(torch.arange(12), 77), 48_000, 0.4).numpy()
     for number, drum in enumerate(more):
         soundfile.write(tmp_path / f"new {number}.wav", drum, 48_000)
-    after = prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4).table.set_index("file").split
+    after = Store.prepare(folder_source(tmp_path), tmp_path / "store", RATE, 0.4).table.set_index("file").split
     common = before.index.intersection(after.index)
     assert len(common) >= 10 and (before[common] == after[common]).all()
 
 
 def test_of_copies_the_one_that_is_held_out_stays(tmp_path):
-    names = {split_of(f"{number}.wav"): f"{number}.wav" for number in range(99, -1, -1)}
+    names = {split_of_group(f"{number}.wav"): f"{number}.wav" for number in range(99, -1, -1)}
     wave = np.random.default_rng(0).normal(0, 0.1, 4000)
     for name in names.values():
         soundfile.write(tmp_path / name, wave, 16_000)
     assert names["train"] < names["test"], "the one that comes first is not the one that stays"
     with pytest.warns(UserWarning, match="a copy of another"):
-        store = prepare(folder(tmp_path), tmp_path / "store", 16_000, 0.25)
+        store = Store.prepare(folder_source(tmp_path), tmp_path / "store", 16_000, 0.25)
     assert [*store.table.split] == ["test"] and store.report["reasons"] == {"a copy of another": 2}
 
 
@@ -323,34 +318,34 @@ def test_of_copies_on_one_side_the_one_with_a_label_stays(drums, tmp_path):
     (tmp_path / "kick").mkdir()
     for name in "a.wav", "kick/b.wav", "other.wav":
         soundfile.write(tmp_path / name, drums[int(name == "other.wav")], 48_000)
-    source = folder(tmp_path)
-    store = prepare(replace(source, table=source.table.assign(group="one")), tmp_path / "store", RATE, 0.4)
+    source = folder_source(tmp_path)
+    store = Store.prepare(replace(source, table=source.table.assign(group="one")), tmp_path / "store", RATE, 0.4)
     assert store.report["kept_instead"] == {"a.wav": "kick/b.wav"} and sorted(store.table.label) == ["", "kick"]
 
 
 def test_a_store_that_was_being_replaced_comes_back(many, tmp_path):
-    whole = prepare(many, tmp_path / "store", 16_000, 0.1)
+    whole = Store.prepare(many, tmp_path / "store", 16_000, 0.1)
     (tmp_path / "store").rename(tmp_path / ".store.old")  # as far as somebody came who was killed
     with pytest.raises(KeyError):
-        prepare(replace(many, fetch=lambda rows, *form: {}[0]), tmp_path / "store", 16_000, 0.1)
+        Store.prepare(replace(many, fetch=lambda rows, *form: {}[0]), tmp_path / "store", 16_000, 0.1)
     assert len(Store.open(tmp_path / "store")) == len(whole)
 
 
 def test_a_full_disk_leaves_the_old_store(drums, tmp_path, monkeypatch):
     for number, drum in enumerate(drums):
         soundfile.write(tmp_path / f"{number}.wav", drum, 48_000)
-    prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4)
+    Store.prepare(folder_source(tmp_path), tmp_path / "store", RATE, 0.4)
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(dataset.os, "pwrite", full)
     with pytest.raises(Refused, match="No space left on device"):
-        prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4)
+        Store.prepare(folder_source(tmp_path), tmp_path / "store", RATE, 0.4)
     assert len(Store.open(tmp_path / "store")) >= 10
     monkeypatch.setattr(dataset.shutil, "disk_usage", lambda path: type("Disk", (), {"free": 1000}))
     with pytest.raises(Refused, match="MB are needed"):
-        prepare(folder(tmp_path), tmp_path / "store", RATE, 0.4)
+        Store.prepare(folder_source(tmp_path), tmp_path / "store", RATE, 0.4)
     assert len(Store.open(tmp_path / "store")) >= 10
 
 
@@ -362,19 +357,19 @@ def many(tmp_path):
         soundfile.write(tmp_path / f"many/{number:03}.wav", wave, 16_000)
     for number in (0, 17, 18, 99):
         (tmp_path / f"many/{number:03}.wav").write_text("no sound")
-    return folder(tmp_path / "many")
+    return folder_source(tmp_path / "many")
 
 
 def test_threads_and_processes_make_the_same_store(many, tmp_path, monkeypatch):
-    first = prepare(many, tmp_path / "forks", 16_000, 0.1)
-    monkeypatch.setattr(dataset, "in_forks", dataset.in_threads)
-    second = prepare(many, tmp_path / "threads", 16_000, 0.1)
+    first = Store.prepare(many, tmp_path / "forks", 16_000, 0.1)
+    monkeypatch.setattr(dataset, "map_in_forks", dataset.map_in_threads)
+    second = Store.prepare(many, tmp_path / "threads", 16_000, 0.1)
     assert first.clips.tobytes() == second.clips.tobytes() and first.report == second.report
     pd.testing.assert_frame_equal(first.table, second.table)
     rows = first.table.row.tolist()
     assert rows == sorted(rows) and not {0, 17, 18, 99} & {*rows} and len(first.clips) == 96
     for index in (0, 40, len(first) - 1):
-        alone = clip_of(tmp_path / "many" / first.table.file.iloc[index], 16_000, 0.1).wave
+        alone = read_clip(tmp_path / "many" / first.table.file.iloc[index], 16_000, 0.1).wave
         assert np.abs(first.sounds([index])[0].numpy() - alone).max() < 1e-4
 
 
@@ -386,11 +381,11 @@ def test_a_reader_that_is_killed_or_fails_is_no_riddle(many, tmp_path):
     def fails(rows, *form):
         return {}[rows[0]] if 24 in rows else many.fetch(rows, *form)
 
-    store = prepare(many, tmp_path / "store", 16_000, 0.1)
+    store = Store.prepare(many, tmp_path / "store", 16_000, 0.1)
     with pytest.raises(Refused, match="was killed; that happens where memory runs out"):
-        prepare(replace(many, fetch=dies), tmp_path / "store", 16_000, 0.1)
+        Store.prepare(replace(many, fetch=dies), tmp_path / "store", 16_000, 0.1)
     with pytest.raises(KeyError) as caught:
-        prepare(replace(many, fetch=fails), tmp_path / "store", 16_000, 0.1)
+        Store.prepare(replace(many, fetch=fails), tmp_path / "store", 16_000, 0.1)
     assert "in fails" in caught.value.__notes__[0], "where it happened"
     assert len(Store.open(tmp_path / "store")) == len(store) and not multiprocessing.active_children()
 
@@ -416,7 +411,7 @@ def test_readers_do_not_outlive_who_sent_them(many, tmp_path):
             break
         sleep(0.01)
     assert readers and not any(map(there, readers)) and not (tmp_path / "store").exists()
-    assert len(prepare(many, tmp_path / "store", 16_000, 0.1)) > 80
+    assert len(Store.prepare(many, tmp_path / "store", 16_000, 0.1)) > 80
 
 
 def test_rows_close_up_on_a_disk_that_takes_little_at_a_time(tmp_path, monkeypatch):
@@ -436,7 +431,7 @@ def test_an_offset_is_removed_by_the_filter_that_the_chapter_names(seconds):
 
     x = np.random.default_rng(0).normal(0.3, 0.1, round(seconds * RATE)).astype(np.float32)
     expected, _ = lfilter([1, -1], [1, -np.exp(-2 * np.pi * 3 / RATE)], x.astype(float), zi=[-0.3])
-    assert np.abs(remove_offset(x, RATE, 0.3) - expected).max() < 1e-6
+    assert np.abs(remove_dc_offset(x, RATE, 0.3) - expected).max() < 1e-6
 
 
 @pytest.mark.parametrize("gap", [0, 0.001, 0.002, 0.004, 0.008, 0.03, 0.3])
@@ -444,8 +439,8 @@ def test_an_offset_is_removed_by_the_filter_that_the_chapter_names(seconds):
 def test_every_clip_begins_as_long_before_its_onset(gap, offset, drums):
     silence = np.zeros(round(gap * 48_000))
     for drum in drums[:8]:
-        clip = fit(np.float32(np.concatenate([silence, drum]) + offset)[:, None], 48_000, RATE, 0.3)
-        alone = fit(np.float32(drum)[:, None], 48_000, RATE, 0.3)
+        clip = align_and_trim(np.float32(np.concatenate([silence, drum]) + offset)[:, None], 48_000, RATE, 0.3)
+        alone = align_and_trim(np.float32(drum)[:, None], 48_000, RATE, 0.3)
         begin = round(0.003 * RATE)
         assert abs(clip.onset - gap - alone.onset) < 0.002 and np.abs(clip.wave[: begin - 50]).max() < 0.05
         assert np.abs(clip.wave[begin - 5 :][: round(0.005 * RATE)]).max() > 0.05
@@ -454,7 +449,7 @@ def test_every_clip_begins_as_long_before_its_onset(gap, offset, drums):
 def test_no_clip_ends_with_a_click():
     tone = 0.5 * np.sin(np.arange(2 * RATE) * 0.1).astype(np.float32)[:, None]
     for length in 300, 441, 2000, round(0.997 * RATE), RATE - 1, RATE, RATE + 1, 2 * RATE:
-        wave = fit(tone[:length], RATE, RATE, 1.0).wave
+        wave = align_and_trim(tone[:length], RATE, RATE, 1.0).wave
         end = np.flatnonzero(wave)[-1]
         assert np.abs(wave[end]) < 0.02 and np.abs(np.diff(wave)[-200:]).max() < 0.11
         assert np.abs(wave[132 : 132 + min(100, length // 2)]).max() > 0.9, "and its beginning is whole"
@@ -465,7 +460,7 @@ def test_hiss_before_a_sound_is_no_sound(seconds, tmp_path):
     hiss = 0.005 * np.random.default_rng(0).standard_normal(3 * RATE)
     hiss[round(1.5 * RATE) :] += 0.9 * np.sin(np.arange(round(1.5 * RATE)) * 0.05)
     soundfile.write(tmp_path / "late.wav", hiss, RATE)
-    assert abs(clip_of(tmp_path / "late.wav", RATE, seconds).onset - 1.5) < 0.002
+    assert abs(read_clip(tmp_path / "late.wav", RATE, seconds).onset - 1.5) < 0.002
 
 
 @pytest.mark.parametrize("kind", ["open hat", "kick", "closed hat", "tom"])
@@ -474,49 +469,49 @@ def test_no_twin_is_missed(kind):
     softer = 0.5 * sounds[:20].roll(30, 1) + 0.02 * sounds[20:40]
     clips = (torch.cat([sounds, softer, torch.zeros(1, sounds.shape[1])]) * 32767).short().numpy()
     pairs = [(i, j) for i in range(60) for j in range(60, 101)]
-    alike = dataset.likeness(clips, *zip(*pairs, strict=True)) > 0.95
+    alike = dataset.max_cross_correlation(clips, *zip(*pairs, strict=True)) > 0.95
     expected = {j for (i, j), yes in zip(pairs, alike, strict=True) if yes}
-    found = find_twins(clips, dataset.bands(clips, dataset.rough), np.arange(60), np.arange(60, 101))
+    found = find_near_duplicates(clips, dataset.band_features(clips, dataset.log_band_edges), np.arange(60), np.arange(60, 101))
     assert found.keys() == expected >= set(range(80, 100)) and all((i, j) in pairs for j, i in found.items())
 
 
 def test_twins_among_synthesised_sounds_go_or_are_counted(tmp_path, monkeypatch):
-    source = synthesis(300, 1, ("kick",))
-    store, whole = (prepare(source, tmp_path / str(drop), RATE, 0.2, drop_twins=drop) for drop in (True, False))
+    source = synthesis_source(300, 1, ("kick",))
+    store, whole = (Store.prepare(source, tmp_path / str(drop), RATE, 0.2, drop_near_duplicates=drop) for drop in (True, False))
 
     def with_twins(store, side, *held):
         these, those = (store.split(*sides).table.index for sides in ((side,), held))
-        return sum((dataset.likeness(store.clips, np.full(len(those), i), those) > 0.95).any() for i in these)
+        return sum((dataset.max_cross_correlation(store.clips, np.full(len(those), i), those) > 0.95).any() for i in these)
 
     counts = with_twins(whole, "train", "valid", "test"), with_twins(whole, "valid", "test")
     assert min(counts) > 0 and sum(counts) == sum(whole.report["twins_kept"].values())
     assert with_twins(store, "train", "valid", "test") == with_twins(store, "valid", "test") == 0
     assert len(whole) == 300 and not whole.report["reasons"] and not store.report["twins_kept"]
-    assert len(store) == 300 - sum(store.report["reasons"].values()) and "kept, though" in whole.account
-    assert drops_twins(Config()) and drops_twins(Config.preset("gpu", data=str(tmp_path)))
-    assert not drops_twins(Config.preset("gpu")) and drops_twins(Config.preset("gpu", twins="drop"))
+    assert len(store) == 300 - sum(store.report["reasons"].values()) and "kept, though" in whole.summary
+    assert drops_near_duplicates(Config()) and drops_near_duplicates(Config.preset("gpu", data=str(tmp_path)))
+    assert not drops_near_duplicates(Config.preset("gpu")) and drops_near_duplicates(Config.preset("gpu", near_duplicates="drop"))
     monkeypatch.setattr(dataset, "CLONE", tmp_path)
-    assert len(store_of(Run.create(tmp_path / "run", Config.preset("smoke", kinds="kick", twins="keep")))) == 96
+    assert len(prepare_store(Run.create(tmp_path / "run", Config.preset("smoke", kinds="kick", near_duplicates="keep")))) == 96
 
 
 def test_a_search_in_portions_finds_the_same(tmp_path, monkeypatch):
-    source, chunks = synthesis(400, 2, ("kick", "bass")), dataset.chunks
-    whole = prepare(source, tmp_path / "whole", 16_000, 0.2)
+    source, chunks = synthesis_source(400, 2, ("kick", "bass")), dataset.chunks
+    whole = Store.prepare(source, tmp_path / "whole", 16_000, 0.2)
     monkeypatch.setattr(dataset, "chunks", lambda n, size=16: chunks(n, 11 if size == 4000 else size))
-    parts = prepare(source, tmp_path / "parts", 16_000, 0.2)
+    parts = Store.prepare(source, tmp_path / "parts", 16_000, 0.2)
     assert whole.report["reasons"] == parts.report["reasons"] and len(whole) < 400
     pd.testing.assert_frame_equal(whole.table, parts.table)
 
 
 def test_a_store_made_by_hand_is_what_a_run_takes(many, tmp_path):
-    store = prepare(many, tmp_path / "store", 16_000, 0.1)
+    store = Store.prepare(many, tmp_path / "store", 16_000, 0.1)
     config = Config.preset("smoke", data=str(tmp_path / "store"), sample_rate=16_000, seconds=0.1)
-    assert store_of(Run.create(tmp_path / "run", config)).clips.tobytes() == store.clips.tobytes()
-    check(config)  # what the command line does first
+    assert prepare_store(Run.create(tmp_path / "run", config)).clips.tobytes() == store.clips.tobytes()
+    check_request(config)  # what the command line does first
     with pytest.raises(Refused, match="what became of twins was decided when it was made"):
-        check(replace(config, twins="keep"))
+        check_request(replace(config, near_duplicates="keep"))
     with pytest.raises(Refused, match="a store of 0.1 s at 16000 Hz, not .* --set seconds=0.1 --set sample_rate=16000"):
-        store_of(Run.create(tmp_path / "other", Config.preset("smoke", data=str(tmp_path / "store"))))
+        prepare_store(Run.create(tmp_path / "other", Config.preset("smoke", data=str(tmp_path / "store"))))
 
 
 def test_nsynth_as_it_is_published(drums, tmp_path):
@@ -529,11 +524,11 @@ def test_nsynth_as_it_is_published(drums, tmp_path):
         row = {"instrument_family_str": "bass", "instrument_str": name.split("-")[0], "pitch": 30 + number}
         notes[name] = row | {"velocity": 100, "qualities_str": []}
     (audio.parent / "examples.json").write_text(json.dumps(notes))
-    store = prepare(nsynth(tmp_path), tmp_path / "store", 16_000, 0.5)
+    store = Store.prepare(nsynth_source(tmp_path), tmp_path / "store", 16_000, 0.5)
     assert set(store.table.label) == {"bass"} and store.table.group.nunique() == 2
     assert sorted(store.table.midi_pitch) == [30, 31, 32, 33]
     with pytest.raises(Refused, match="no examples.json"):
-        nsynth(audio)
+        nsynth_source(audio)
 
 
 def write_score(path, starts=(0.5, 1.5, 1.55, 3.0), pitches=(60, 64, 67, 72)):
@@ -566,17 +561,17 @@ def test_maestro_as_it_is_published(tmp_path):
             row | {"midi_filename": f"2018/{number}.midi", "audio_filename": f"2018/{number}.wav", "duration": 4.0}
         )
     pd.DataFrame(rows).to_csv(tmp_path / "maestro-v3.0.0.csv", index=False)
-    source = maestro(tmp_path, "chopin")
+    source = maestro_source(tmp_path, "chopin")
     assert [round(start, 2) for start in source.table.start] == [0.5, 1.5, 3.0] * 2
     assert set(source.table.group) == {"Étude 0", "Étude 1"}
-    store = prepare(source, tmp_path / "store", 22_050, 1.0)
+    store = Store.prepare(source, tmp_path / "store", 22_050, 1.0)
     assert store.report["found"] == 6 and store.report["taken"] + store.report["turned_away"] == 6
     first = store.sounds().abs()[:, : round(0.01 * 22_050)].amax(1)
     assert (first > 0.3).all(), "every clip begins with its attack"
     with pytest.raises(Refused, match="did you mean 'Claude Debussy'"):
-        maestro(tmp_path, "Debussi")
+        maestro_source(tmp_path, "Debussi")
     (tmp_path / "2018/0.midi").write_bytes((tmp_path / "2018/0.midi").read_bytes()[:40])
-    report = prepare(maestro(tmp_path, "chopin"), tmp_path / "store", 22_050, 1.0).report
+    report = Store.prepare(maestro_source(tmp_path, "chopin"), tmp_path / "store", 22_050, 1.0).report
     assert report["found"] == 4 and ["2018/0.wav", "not a MIDI file, or damaged"] in report["files_turned_away"]
 
 
@@ -589,22 +584,22 @@ def test_transcriptions_are_played_on_recorded_notes(tmp_path):
         soundfile.write(tmp_path / f"notes/{pitch}.wav", 0.9 * note, RATE)
     table = "file,label,midi_pitch\n" + "".join(f"{pitch}.wav,piano,{pitch}\n" for pitch in (60, 69, 72))
     (tmp_path / "notes/clips.csv").write_text(table)
-    notes = prepare(folder(tmp_path / "notes"), tmp_path / "store of notes", RATE, 1.0)
+    notes = Store.prepare(folder_source(tmp_path / "notes"), tmp_path / "store of notes", RATE, 1.0)
     write_score(tmp_path / "scores/Chopin_a.mid", starts=(0.5, 2.0), pitches=(62, 70))
-    store = prepare(midi(tmp_path / "scores", notes), tmp_path / "store", 22_050, 1.0)
+    store = Store.prepare(score_source(tmp_path / "scores", notes), tmp_path / "store", 22_050, 1.0)
     assert set(store.table.label) == {"Chopin"} and len(store) == 2
     for sound, pitch in zip(store.sounds(), (62, 70), strict=True):
         peak = torch.fft.rfft(sound).abs().argmax().item() * 22_050 / len(sound)
         assert abs(12 * np.log2(peak / (440 * 2 ** ((pitch - 69) / 12)))) < 0.3
     write_score(tmp_path / "scores/nothing.mid", starts=(), pitches=())
     (tmp_path / "scores/text.mid").write_text("la la la")
-    reasons = prepare(midi(tmp_path / "scores", notes), tmp_path / "store", 22_050, 1.0).report["reasons"]
+    reasons = Store.prepare(score_source(tmp_path / "scores", notes), tmp_path / "store", 22_050, 1.0).report["reasons"]
     assert reasons == {"no notes": 1, "not a MIDI file, or damaged": 1}
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason=f"needs the recorded sounds that we develop with, in {SHARED}")
 def test_recorded_sounds_are_all_accounted_for(tmp_path):
-    store = prepare(folder(SHARED / "one-shots"), tmp_path / "store", RATE, 1.0)
+    store = Store.prepare(folder_source(SHARED / "one-shots"), tmp_path / "store", RATE, 1.0)
     report = store.report
     assert report["rows_in_table"] == 1301
     assert report["taken"] + report["turned_away"] + report["rows_that_repeat"] == 1301
@@ -612,18 +607,18 @@ def test_recorded_sounds_are_all_accounted_for(tmp_path):
     held, train = (np.flatnonzero(store.table.split.isin(names)) for names in (["test", "valid"], ["train"]))
     rows = store.table.index.to_numpy()
     points = np.concatenate(
-        [dataset.bands(store.clips[part], dataset.rough) for part in dataset.chunks(len(store.clips))]
+        [dataset.band_features(store.clips[part], dataset.log_band_edges) for part in dataset.chunks(len(store.clips))]
     )
-    assert find_twins(store.clips, points, rows[held], rows[train]) == {}
-    found = {*find_twins(store.clips, points, rows[:1], np.arange(len(points)))}
-    alike = dataset.likeness(store.clips, [rows[0]] * len(points), range(len(points))) > 0.95
+    assert find_near_duplicates(store.clips, points, rows[held], rows[train]) == {}
+    found = {*find_near_duplicates(store.clips, points, rows[:1], np.arange(len(points)))}
+    alike = dataset.max_cross_correlation(store.clips, [rows[0]] * len(points), range(len(points))) > 0.95
     assert {*np.flatnonzero(alike)} - {rows[0]} == found, "no pair is missed"
 
 
 def test_a_clip_that_begins_late_is_whole(tmp_path):
     tone = 0.5 * np.sin(np.arange(3 * RATE) * 0.1)
     soundfile.write(tmp_path / "late.flac", np.concatenate([np.zeros(round(0.9 * RATE)), tone]), RATE)
-    clip = clip_of(tmp_path / "late.flac", RATE, 1.0)
+    clip = read_clip(tmp_path / "late.flac", RATE, 1.0)
     assert abs(clip.onset - 0.9) < 0.002 and np.abs(clip.wave[-RATE // 4 : -RATE // 50]).max() > 0.9
 
 
@@ -636,10 +631,10 @@ def test_augmentation_moves_no_onset(onset):
     changes = {"gain": 6.0, "polarity": True, "pitch": 7.0, "tilt": 0.5, "mix": 0.3}
     for name, value in (*changes.items(), ("all", None)):
         chosen = changes if name == "all" else {name: value}
-        changed = dataset.vary(clicks, labels=labels, **chosen)
+        changed = dataset.augment_batch(clicks, labels=labels, **chosen)
         loud = changed.abs() > 0.1 * changed.abs().amax(1, keepdim=True)
         moved = loud.int().argmax(1) - onset  # what is band-limited stirs a little before a step
         assert (moved.abs() <= 3).all(), name
         assert not torch.equal(changed, clicks) or name == "mix", name
         assert changed.isfinite().all() and changed.abs().max() <= 1
-    assert torch.equal(dataset.vary(clicks), clicks)
+    assert torch.equal(dataset.augment_batch(clicks), clicks)

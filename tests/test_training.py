@@ -14,11 +14,14 @@ from conftest import samplevae
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from samplevae import training
-from samplevae.dataset import store_of
-from samplevae.discriminators import BENCHES, VERDICTS, Judges, verdict_on
-from samplevae.losses import out_of_tune
-from samplevae.runs import Config, Refused, Run, Stopped
-from samplevae.synthesis import draw, synthesise
+from samplevae.config import Config
+from samplevae.dataset import prepare_store
+from samplevae.discriminators import DISCRIMINATORS, DiscriminatorEnsemble, GAN_LOSSES, adversarial_losses
+from samplevae.factors import draw
+from samplevae.reconstruction import pitch_error
+from samplevae.runs import Run
+from samplevae.settings import Refused, Stopped
+from samplevae.synthesis import synthesise
 from samplevae.vae import SampleVAE
 
 TWO_PHASES = {"adversarial_steps": 4, "judge_size": 4}
@@ -27,7 +30,7 @@ TWO_PHASES = {"adversarial_steps": 4, "judge_size": 4}
 def smoke(folder, **changes):
     "A run of six steps, and its sounds."
     run = Run.create(folder, Config.preset("smoke", **{"save_every": 0} | changes))
-    return run, store_of(run)
+    return run, prepare_store(run)
 
 
 def rows_of(out):
@@ -57,7 +60,7 @@ def test_what_is_no_number_stops_training_and_the_checkpoint_before_stays(tmp_pa
         forward = staticmethod(lambda ctx, x: x * 1)
         backward = staticmethod(lambda ctx, slope: slope * float("nan"))
 
-    terms_of, steps = training.terms_of, []
+    terms_of, steps = training.loss_terms, []
 
     def spoiled(model, x, config):
         terms = terms_of(model, x, config)
@@ -68,13 +71,13 @@ def test_what_is_no_number_stops_training_and_the_checkpoint_before_stays(tmp_pa
             )
         return terms
 
-    monkeypatch.setattr(training, "terms_of", spoiled)
+    monkeypatch.setattr(training, "loss_terms", spoiled)
     run, store = smoke(tmp_path / "run")
     named = "distance" if where == "loss" else "slope"
     with pytest.raises(FloatingPointError, match=rf"no number at step 3: .*{named}.*learning_rate"):
         training.train(run, store)
     assert training.checkpoint_step(run / "checkpoint.safetensors", training.fingerprint(run.config, "train")) == 3
-    monkeypatch.setattr(training, "terms_of", terms_of)
+    monkeypatch.setattr(training, "loss_terms", terms_of)
     training.train(run, store)
     assert [row["step"] for row in rows_of(run.path) if "distance" in row] == [*range(6)]
     assert "NaN" not in (run / "train.jsonl").read_text()
@@ -104,7 +107,7 @@ def test_two_nodes_share_the_work_by_torchrun(tmp_path):
     ]
     said = [node.communicate(timeout=900)[1].decode() for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
-    assert Run.open(tmp_path / "run").finished("train")
+    assert open_run(tmp_path / "run").finished("train")
     assert [row["step"] for row in rows_of(tmp_path / "run") if "distance" in row] == [*range(6)]
 
 
@@ -147,7 +150,7 @@ def test_tensorboard_finds_curves_pairs_and_sounds(smoke_run):
 def test_a_polite_stop_saves_first_and_the_end_is_the_same(tmp_path, monkeypatch):
     whole, store = smoke(tmp_path / "whole", **TWO_PHASES, save_every=1000)
     broken, _ = smoke(tmp_path / "broken", **TWO_PHASES, save_every=1000)
-    undisturbed, batch_of = training.train(whole, store), training.batch_of
+    undisturbed, batch_of = training.train(whole, store), training.training_batch
 
     def told_at(number):
         def sounds(*arguments):
@@ -158,10 +161,10 @@ def test_a_polite_stop_saves_first_and_the_end_is_the_same(tmp_path, monkeypatch
         return sounds
 
     for number in 2, 5, 8:  # in the first phase, at its last step, in the second
-        monkeypatch.setattr(training, "batch_of", told_at(number))
+        monkeypatch.setattr(training, "training_batch", told_at(number))
         with pytest.raises(Stopped, match=f"saved at step {number + 1} of 10"):
             training.train(broken, store)
-    monkeypatch.setattr(training, "batch_of", batch_of)
+    monkeypatch.setattr(training, "training_batch", batch_of)
     resumed = training.train(broken, store)
     assert all(torch.equal(a, b) for a, b in zip(undisturbed.parameters(), resumed.parameters(), strict=True))
     assert (whole / "train.jsonl").read_text() == (broken / "train.jsonl").read_text()
@@ -169,12 +172,12 @@ def test_a_polite_stop_saves_first_and_the_end_is_the_same(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("frozen", ["yes", "no"])
 def test_the_second_phase_leaves_a_frozen_encoder_alone(tmp_path, frozen):
-    run, store = smoke(tmp_path / "run", **TWO_PHASES, frozen=frozen, average=0.0)
+    run, store = smoke(tmp_path / "run", **TWO_PHASES, freeze_encoder=frozen, ema_decay=0.0)
     model = training.train(run, store)
-    before = training.SampleVAE.load(run / "before")
+    before = training.SampleVAE.from_pretrained(run / "before")
     ours, theirs = (training.reconstruct(m.eval(), store.sounds(slice(0, 8))) for m in (model, before))
     assert not torch.allclose(ours, theirs)
-    means = [training.vectors(m.eval(), store.sounds(slice(0, 8)))[0] for m in (model, before)]
+    means = [training.encode_means_and_kl(m.eval(), store.sounds(slice(0, 8)))[0] for m in (model, before)]
     assert torch.allclose(*means, atol=1e-5) == (frozen == "yes")
 
 
@@ -196,10 +199,10 @@ def test_a_pitch_that_moves_is_heard(rate, hertz):
         return (torch.exp(-6 * time) * (2 * torch.pi * sweep).sin() + 0.003 * torch.randn(rate))[None]
 
     torch.manual_seed(0)
-    moved = [out_of_tune(drum(hertz), drum(hertz * 2 ** (k / 12)), rate).item() for k in (0, 1, -3, 30)]
+    moved = [pitch_error(drum(hertz), drum(hertz * 2 ** (k / 12)), rate).item() for k in (0, 1, -3, 30)]
     assert moved == pytest.approx([0, 1, 3, 12], abs=0.3)
-    assert out_of_tune(drum(hertz), torch.zeros(1, rate), rate).item() > 6, "silence keeps no pitch"
-    assert out_of_tune(torch.randn(1, rate), drum(hertz), rate).isnan(), "a noise has none to lose"
+    assert pitch_error(drum(hertz), torch.zeros(1, rate), rate).item() > 6, "silence keeps no pitch"
+    assert pitch_error(torch.randn(1, rate), drum(hertz), rate).isnan(), "a noise has none to lose"
 
 
 def test_the_average_forgets_as_it_should():
@@ -207,7 +210,7 @@ def test_the_average_forgets_as_it_should():
     average = deepcopy(model)
     with torch.no_grad():
         model.weight.fill_(1), average.weight.fill_(0)
-    training.follow(average, model, 0.5, 1000)
+    training.update_ema(average, model, 0.5, 1000)
     assert average.weight.item() == 0.5
 
 
@@ -215,18 +218,18 @@ def test_the_average_forgets_as_it_should():
     "change",
     [
         dict(augment="gian"),
-        dict(attributes="brightnes"),
-        dict(judges="fram"),
+        dict(attribute_regularization="brightnes"),
+        dict(discriminators="fram"),
         dict(windows="500"),
         dict(windows="a"),
-        dict(attributes="length, noisiness", latent=1),
-        dict(judges="", adversarial_steps=1),
+        dict(attribute_regularization="length, noisiness", latent=1),
+        dict(discriminators="", adversarial_steps=1),
     ],
     ids=str,
 )
 def test_what_training_does_not_know_is_refused(change):
     with pytest.raises(Refused):
-        training.check(Config.preset("smoke", **change))
+        training.check_training(Config.preset("smoke", **change))
 
 
 def test_and_before_anything_is_done(tmp_path):
@@ -240,31 +243,31 @@ def test_and_before_anything_is_done(tmp_path):
     [
         dict(free_bits=0.1),
         dict(capacity=5.0),
-        dict(correlation=1.0),
-        dict(attributes="length, brightness"),
+        dict(tc_weight=1.0),
+        dict(attribute_regularization="length, brightness"),
         dict(augment="gain, polarity, pitch, tilt, mix"),
-        dict(bins="mel", padding=0.5),
-        dict(noise=0, layout="sequence"),
-        dict(optimiser="adam"),
+        dict(frequency_weighting="mel", tail_weight=0.5),
+        dict(noise_bands=0, latent_shape="sequence"),
+        dict(optimizer="adam"),
         dict(precision="bf16", adversarial_steps=2),
     ],
     ids=str,
 )
 def test_every_way_to_train_trains(tmp_path, changes):
-    run, store = smoke(tmp_path / "run", judge_size=4, **changes)
+    run, store = smoke(tmp_path / "run", discriminator_width=4, **changes)
     model = training.train(run, store)
     assert all(p.isfinite().all() for p in model.parameters())
 
 
 def share_in_tune(tone, steps=60):
     "Of toms that were never trained on, how many come back within a semitone after a few steps."
-    config = Config.preset("smoke", tone=tone, steps=steps)
+    config = Config.preset("smoke", harmonics=tone, steps=steps)
     x = synthesise(draw(torch.arange(160), kinds=("tom",)), config.sample_rate, config.seconds)
     torch.manual_seed(0)
-    phase = training.Representation(model := SampleVAE(config), steps, training.fabric_of(config))
+    phase = training.RepresentationPhase(model := SampleVAE(config), steps, training.make_fabric(config))
     for step in range(steps):
         phase.step(x[torch.randperm(128)[:8]][:, None], step)
-    moved = out_of_tune(x[128:], training.reconstruct(model.eval(), x[128:]), config.sample_rate)
+    moved = pitch_error(x[128:], training.reconstruct(model.eval(), x[128:]), config.sample_rate)
     assert moved.isfinite().sum() > 24, "toms have a pitch"
     return (moved < 1).float().mean().item()
 
@@ -275,8 +278,8 @@ def test_toms_that_were_never_heard_come_back_in_tune():
 
 def test_attributes_leave_the_pitch_alone():
     def told(z, **changes):
-        config = Config.preset("smoke", attributes="brightness", **changes)
-        return training.terms_of(lambda *_: (x.repeat(2, 1, 1), z, posterior), x, config)["attributes"].item()
+        config = Config.preset("smoke", attribute_regularization="brightness", **changes)
+        return training.loss_terms(lambda *_: (x.repeat(2, 1, 1), z, posterior), x, config)["attributes"].item()
 
     torch.manual_seed(0)
     posterior = SampleVAE(Config.preset("smoke")).encode(x := 0.1 * torch.randn(4, 1, 4000))
@@ -288,8 +291,8 @@ def test_attributes_leave_the_pitch_alone():
 
 def test_what_is_measured_is_not_asked_to_be_independent():
     def correlated(z, tone):
-        config = Config.preset("smoke", correlation=1.0, tone=tone)
-        return training.terms_of(lambda *_: (x.repeat(2, 1, 1), z, posterior), x, config)["correlation"].item()
+        config = Config.preset("smoke", tc_weight=1.0, harmonics=tone)
+        return training.loss_terms(lambda *_: (x.repeat(2, 1, 1), z, posterior), x, config)["correlation"].item()
 
     torch.manual_seed(0)
     posterior = SampleVAE(Config.preset("smoke")).encode(x := 0.1 * torch.randn(4, 1, 4000))
@@ -317,54 +320,54 @@ def test_muon_does_what_torch_does_where_torch_can(shape):
 def test_muon_makes_all_directions_alike():
     torch.manual_seed(0)
     slope = torch.randn(40, 90) * torch.logspace(0, -1, 40)[:, None]
-    strong, weak = torch.linalg.svdvals(slope)[[0, -1]], torch.linalg.svdvals(training.straightened(slope))
+    strong, weak = torch.linalg.svdvals(slope)[[0, -1]], torch.linalg.svdvals(training.orthogonalize(slope))
     assert strong[0] > 10 * strong[1] and weak.max() < 1.3 and weak.min() > 0.6
-    assert (training.straightened(torch.zeros(3, 5)) == 0).all()
+    assert (training.orthogonalize(torch.zeros(3, 5)) == 0).all()
 
 
 def test_muon_takes_matrices_and_adam_the_rest():
     model = SampleVAE(Config.preset("smoke"))
-    adam, muon = training.optimisers_of(model, model.config)
+    adam, muon = training.build_optimizers(model, model.config)
     rest, matrices = ([w for group in part.param_groups for w in group["params"]] for part in (adam, muon))
     assert len(rest) + len(matrices) == len([*model.parameters()])
     assert sum(w.numel() for w in matrices) > 0.8 * sum(w.numel() for w in model.parameters())
     assert all(w.ndim > 1 and w.shape[1] > 1 for w in matrices)
-    assert len(training.optimisers_of(model, Config.preset("smoke", optimiser="adam"))) == 1
+    assert len(training.build_optimizers(model, Config.preset("smoke", optimizer="adam"))) == 1
 
 
-@pytest.mark.parametrize("kind", BENCHES)
-@pytest.mark.parametrize("verdict", VERDICTS)
+@pytest.mark.parametrize("kind", DISCRIMINATORS)
+@pytest.mark.parametrize("verdict", GAN_LOSSES)
 def test_judges_learn_and_the_decoder_is_told(kind, verdict):
     torch.manual_seed(0)
-    judges, real = Judges(kind, 4, shuffle=2), torch.randn(4, 1, 4000)
+    judges, real = DiscriminatorEnsemble(kind, 4, shuffle=2), torch.randn(4, 1, 4000)
     made = (0.1 * torch.randn(4, 1, 4000)).requires_grad_()
     optimiser = torch.optim.Adam(judges.parameters(), 1e-3)
     first = None
     for _ in range(12):
-        lost, _, unlike = verdict_on(judges(torch.cat([real, made])), verdict)
+        lost, _, unlike = adversarial_losses(judges(torch.cat([real, made])), verdict)
         first = first or lost.item()
         optimiser.zero_grad()
         lost.backward(inputs=[*judges.parameters()])
         optimiser.step()
     assert lost.item() < first and unlike > 0
-    slope = torch.autograd.grad(verdict_on(judges(torch.cat([real, made])), verdict)[1], made)[0]
+    slope = torch.autograd.grad(adversarial_losses(judges(torch.cat([real, made])), verdict)[1], made)[0]
     assert slope.isfinite().all() and slope.abs().sum() > 0
 
 
 @pytest.mark.parametrize("length", [800, 4000, 11_025])
 def test_judges_take_clips_of_any_length(length):
-    for kind in BENCHES:
-        assert all(score.isfinite().all() for score, _ in Judges(kind, 4)(torch.zeros(2, 1, length)))
+    for kind in DISCRIMINATORS:
+        assert all(score.isfinite().all() for score, _ in DiscriminatorEnsemble(kind, 4)(torch.zeros(2, 1, length)))
 
 
 def test_a_batch_is_a_function_of_the_step(tmp_path):
     run, store = smoke(tmp_path / "run")
     sounds, steps = store.split("train"), len(store.split("train")) // 8
-    first = torch.cat([training.batch_of(sounds, run.config, step) for step in range(steps)])
-    again = torch.cat([training.batch_of(sounds, run.config, step) for step in reversed(range(steps))])
+    first = torch.cat([training.training_batch(sounds, run.config, step) for step in range(steps)])
+    again = torch.cat([training.training_batch(sounds, run.config, step) for step in reversed(range(steps))])
     assert len(first.flatten(1).unique(dim=0)) == 8 * steps
     assert torch.equal(first.flatten(1).sum(1).sort().values, again.flatten(1).sum(1).sort().values)
-    assert not torch.equal(first[:8], training.batch_of(sounds, run.config, steps))
+    assert not torch.equal(first[:8], training.training_batch(sounds, run.config, steps))
 
 
 def test_a_run_that_gets_sigterm_saves_and_says_so(tmp_path):
@@ -384,7 +387,7 @@ def test_a_run_that_gets_sigterm_saves_and_says_so(tmp_path):
 def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, capsys, damage):
     run, _ = smoke(tmp_path / "run")
     path, model = run / "checkpoint.safetensors", training.SampleVAE(run.config)
-    phase = training.Representation(model, 6, training.fabric_of(run.config))
+    phase = training.RepresentationPhase(model, 6, training.make_fabric(run.config))
     training.save_checkpoint(path, {"model": model}, phase, 3, mark := training.fingerprint(run.config, "train"))
     assert training.checkpoint_step(path, mark) == 3 and training.checkpoint_step(path, "other") == 0
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if damage is None else damage)
@@ -394,7 +397,7 @@ def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, capsys, damage):
 def test_a_log_with_odd_lines_goes_on(tmp_path):
     path = tmp_path / "train.jsonl"
     path.write_bytes(b'{"step": 0, "distance": 1.0}\n5\n{"distance": 1}\n\xff\xfe{\n{"step": 1, "dist')
-    assert training.Log(path, 5).rows == [{"step": 0, "distance": 1.0}]
+    assert training.TrainingLog(path, 5).rows == [{"step": 0, "distance": 1.0}]
 
 
 def test_a_model_that_is_lost_in_its_last_step_is_not_kept(tmp_path):
@@ -406,22 +409,22 @@ def test_a_model_that_is_lost_in_its_last_step_is_not_kept(tmp_path):
 
 def test_a_stop_between_the_phases_is_heard(tmp_path, monkeypatch):
     run, store = smoke(tmp_path / "run", **TWO_PHASES)
-    look = training.Watch.look
+    look = training.Monitor.look
 
     def told(self, step, model):
         look(self, step, model)
         if step == 5:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(training.Watch, "look", told)
+    monkeypatch.setattr(training.Monitor, "look", told)
     with pytest.raises(Stopped, match="saved at step 6 of 10"):
         training.train(run, store)
-    monkeypatch.setattr(training.Watch, "look", look)
+    monkeypatch.setattr(training.Monitor, "look", look)
     training.train(run, store)
     assert [row["step"] for row in rows_of(run.path) if "distance" in row] == [*range(10)]
 
 
 def test_all_processes_get_as_many_sounds():
     for processes in 2, 4, 8:
-        config = Config.preset("smoke", batch=200, devices=processes)
-        assert training.batch_size(config, 41) % processes == 0 and training.batch_size(config, 500) == 200
+        config = Config.preset("smoke", batch_size=200, devices=processes)
+        assert training.effective_batch_size(config, 41) % processes == 0 and training.effective_batch_size(config, 500) == 200
