@@ -172,11 +172,11 @@ def is_first_process() -> bool:
 def train_in_processes(path: str | Path, config: Config, fresh: bool = False) -> Run:
     "The sounds and the training of a run, in this process and in those that share the work."
     check_request(config)
-    check_folder(Path(path))
     if config.nodes > 1 and "MASTER_ADDR" not in os.environ:
         raise Refused(
             f"{config.nodes} machines have to find each other: begin this command by torchrun, on each of them"
         )
+    check_folder(Path(path))
     run, first = Run(path, config), is_first_process()
     with run.lock() if first else nullcontext():
         if first:

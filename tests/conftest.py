@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,21 @@ def samplevae(*arguments, **options):
         *map(str, arguments),
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
+
+
+@pytest.fixture
+def command(capsys):
+    "Run the command line in this process, which takes less time."
+
+    def run(*arguments):
+        from samplevae.cli import main
+
+        capsys.readouterr()
+        code = main([*map(str, arguments)])
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")
