@@ -18,7 +18,7 @@ export XDG_CONFIG_HOME := $(VAR)/config
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lab play book readme export lock clean
+.PHONY: help setup run test quick lab play book readme export lock clean
 
 help: ## what there is to do
 	@echo "SampleVAE: learn an instrument from a folder of sounds"; echo
@@ -43,6 +43,9 @@ run: $(READY) ## sounds in, new sounds and a report out: PRESET=cpu DATA= OUT= A
 
 test: $(READY) ## everything that is checked
 	@python -m pytest $(ARGS)
+
+quick: $(READY) ## the most important checks, in two minutes
+	@python -m pytest -m quick $(ARGS)
 
 lab: $(READY) ## the chapters in JupyterLab
 	@jupyter lab --notebook-dir nbs $(ARGS)

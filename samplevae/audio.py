@@ -193,7 +193,7 @@ class Clip:
     seconds: float  # how long the file was
     cut: bool  # whether the sound went on past the clip
 
-
+# %% ../nbs/11_audio.ipynb #ba12e5e5
 def align_and_trim(
     samples: np.ndarray,  # (T, C) at `rate`
     rate: int,  # Hz
@@ -225,7 +225,7 @@ def align_and_trim(
     clip *= 0.99 / peak
     return Clip(clip, float(20 * np.log10(peak)), onset / rate, total / rate, total > begin + length)
 
-
+# %% ../nbs/11_audio.ipynb #ca088cf0
 def pad_to_length(wave: np.ndarray, lead: float, rate: int, length: int) -> np.ndarray:  # (T,) -> (length,)
     "A sound after `lead` seconds of silence, faded where it ends."
     clip, begin = np.zeros(length, np.float32), round(lead * rate)
@@ -246,7 +246,7 @@ def fast_median(values: np.ndarray) -> float:  # (n,)
     "The median, in a tenth of the time that numpy takes for a few values."
     return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
-# %% ../nbs/11_audio.ipynb #a2e97090
+# %% ../nbs/11_audio.ipynb #7c601764
 def read_clip(
     path: str | Path,
     sample_rate: int,  # Hz wanted

@@ -44,7 +44,9 @@ def augment_batch(
     if pitch:
         x = resample_pitch(x, 2 ** (chance(pitch)[:, 0] / 12))
     if mix:
-        x = x + chance(mix).abs() * same_label_partner(x, torch.zeros(batch, device=device) if labels is None else labels)
+        x = x + chance(mix).abs() * same_label_partner(
+            x, torch.zeros(batch, device=device) if labels is None else labels
+        )
     if tilt:
         x = x - chance(tilt) * F.pad(x, (1, 0))[:, :-1]
     if gain:
@@ -53,7 +55,7 @@ def augment_batch(
         x = x * chance(1).sign()
     return x / x.abs().amax(1, keepdim=True).clamp(min=1)
 
-
+# %% ../nbs/19_augmentation.ipynb #5db703a1
 def resample_pitch(x: Tensor, ratio: Tensor) -> Tensor:  # (B, T), (B,) -> (B, T)
     "Sounds played `ratio` times as fast around their onset; silence where nothing is left, a fade where too much is."
     onset, length = (x.abs() > 0.05 * x.abs().amax(1, keepdim=True)).int().argmax(1), x.shape[1]
@@ -73,7 +75,7 @@ def same_label_partner(x: Tensor, labels: Tensor) -> Tensor:  # (B, T)
     other = torch.multinomial(same + alone[:, None], 1)[:, 0]
     return x[other] * ~alone[:, None]
 
-# %% ../nbs/19_augmentation.ipynb #c8aa4576
+# %% ../nbs/19_augmentation.ipynb #bd5bbb54
 AUGMENTATIONS = {"gain": 6.0, "polarity": True, "pitch": 1.0, "tilt": 0.3, "mix": 0.3}
 
 

@@ -159,7 +159,10 @@ class DecoderStack(nn.Sequential):
 
 def upsampling_decoder(strides: tuple[int, ...], kind: str, bands: int = 0, biases: bool = True) -> nn.Module:
     "Upsampling in steps, into bands if so asked."
-    stack = DecoderStack(*(UPSAMPLERS[kind](8, stride) for stride in strides), *([FilterbankUpsampling(8, bands, "lapped")] if bands else []))
+    stack = DecoderStack(
+        *(UPSAMPLERS[kind](8, stride) for stride in strides),
+        *([FilterbankUpsampling(8, bands, "lapped")] if bands else []),
+    )
     if not biases:
         [nn.init.zeros_(value) for name, value in stack.named_parameters() if name.endswith("bias")]
     return stack
@@ -199,7 +202,7 @@ def decode_random(model: nn.Module, count: int, seed: int) -> Tensor:  # (n, T)
         z = torch.randn(count, *model.shape).to(next(model.parameters()))
         return torch.cat([model.decode(part, 1)[:, 0] for part in z.split(4)]).float()
 
-
+# %% ../nbs/22_checkerboard.ipynb #725d8b71
 def analysis_size(waves: Tensor, hop: int) -> int:
     "A window with 16 bins between two lines, or what fits twice."
     if waves.shape[1] < 12 * hop:
@@ -213,7 +216,7 @@ def comb_level(power: Tensor, step: float) -> float:  # (size / 2 + 1,) -> dB
     levels = 10 * power.double().clamp(min=1e-12).log10().cpu().numpy()
     return float((levels[teeth.round().astype(int)] - levels[(teeth + step / 2).round().astype(int)]).mean())
 
-
+# %% ../nbs/22_checkerboard.ipynb #5b37cf2e
 def plot_decoder_spectrum(model: nn.Module, count: int = 256) -> Figure:
     "The average spectrum of what a decoder makes, and where its frames would show."
     waves, hop, rate = decode_random(model, count, 0), model.config.hop_length, model.config.sample_rate
@@ -225,7 +228,7 @@ def plot_decoder_spectrum(model: nn.Module, count: int = 256) -> Figure:
     axis.set(xlabel="kHz", ylabel="dB", title="average of decoded sounds; marks: multiples of the frame rate")
     return figure
 
-# %% ../nbs/22_checkerboard.ipynb #725d8b71
+# %% ../nbs/22_checkerboard.ipynb #6651e92a
 def untrained_artifacts(make: Callable[[], nn.Module], models: int = 60) -> dict[str, float]:
     "The artifacts that all decoders of a kind begin with, in dB."
     lines, teeth = [], []

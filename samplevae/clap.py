@@ -161,7 +161,7 @@ def embed_text(weights: dict[str, Tensor], texts: list[str], words: str) -> np.n
     read = branch(**{name: torch.tensor(tokens[name]) for name in ("input_ids", "attention_mask")}).pooler_output
     return F.normalize(projection(read), dim=1).double().numpy()
 
-
+# %% ../nbs/41_clap.ipynb #1bd2ded1
 def rank_by_text(embedding: Embedding, words: str, sounds: Tensor, rate: int) -> np.ndarray:  # (n, T) -> (n,)
     "The indices of sounds in the order in which they fit a text: `rank_by_text(clap(), 'a dark kick', sounds, rate)`."
     if embedding.text is None:
@@ -193,7 +193,7 @@ def clap_text_model(weights: dict[str, Tensor]) -> tuple[nn.Module, nn.Module]:
     )
     return branch, projection
 
-# %% ../nbs/41_clap.ipynb #a4e08a29
+# %% ../nbs/41_clap.ipynb #7e577161
 EMBEDDINGS["clap"] = lambda which, store, device, run: clap(which or "music", device)
 
 

@@ -56,7 +56,9 @@ def add_run_commands(commands: Any) -> None:
         add("--preset", default="cpu", help="smoke (a trial), cpu (minutes on two cores), gpu or thesis; default: cpu")
         add("--data", default="", help="a folder of sounds, nsynth:FOLDER, maestro:FOLDER; default: the synthesiser")
         add("--out", default="", help="folder of the run; default: outputs/PRESET, or outputs/PRESET-DATA")
-        add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; see: samplevae settings")
+        add(
+            "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; see: samplevae settings"
+        )
         add("--fresh", action="store_true", help="replace what other settings have made in the folder, or all of it")
     train.add_argument("--devices", type=int, default=1, help="processes, or GPUs, of each machine; default: 1")
     train.add_argument("--nodes", type=int, default=1, help="machines, each running this by torchrun; default: 1")
@@ -128,7 +130,10 @@ def list_settings() -> str:
     "All settings with their values in each preset, and their choices."
     presets, rows = {name: Config.preset(name) for name in PRESETS}, []
     for known in fields(Config):
-        values = {name: "auto" if (value := getattr(config, known.name)) is None else value for name, config in presets.items()}
+        values = {
+            name: "auto" if (value := getattr(config, known.name)) is None else value
+            for name, config in presets.items()
+        }
         choices = ", ".join(known.metadata["among"])
         text = known.metadata["doc"] + (f" ({choices})" if choices else "")
         rows.append({"setting": known.name} | values | {"": text})
@@ -144,7 +149,9 @@ def run_or_train(options: argparse.Namespace) -> str:  # where the results are
         return next_steps(execute_run(out, config_from_row(changes), options.fresh))
     changes |= {"devices": options.devices, "nodes": options.nodes, "device": options.accelerator}
     run = train_in_processes(out, config_from_row(changes), options.fresh)
-    return f"model   {run / 'vae'}\nnext    samplevae run, with the same settings, goes on from here" * is_first_process()
+    return (
+        f"model   {run / 'vae'}\nnext    samplevae run, with the same settings, goes on from here" * is_first_process()
+    )
 
 
 def evaluate_command(options: argparse.Namespace) -> str:  # the tables, and where the rest is

@@ -32,7 +32,9 @@ from .settings import setting
 from .spectral import BandGains, FilteredNoise, ShortTimeFourier, as_complex
 
 # %% ../nbs/27_decoder.ipynb #072d8052
-HEADS: dict[str, type[nn.Module]] = {}  # made from a config; (B, width, columns), draws -> (B or draws B, 1, columns * 8 * hop)
+HEADS: dict[
+    str, type[nn.Module]
+] = {}  # made from a config; (B, width, columns), draws -> (B or draws B, 1, columns * 8 * hop)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def upsampling_stack(
         wide //= 2
     return nn.Sequential(*layers, act(wide))
 
-
+# %% ../nbs/27_decoder.ipynb #f866cc7d
 class ParallelNoise(nn.Module):
     "Filtered noise for heads that work at a higher rate than frames. Norm first: a level is an exponent."
 
@@ -114,7 +116,7 @@ class ParallelNoise(nn.Module):
         noise = self.noise(frames, draws)  # (B or draws B, F, 2 bins)
         return self.transform.istft(as_complex(noise))[:, None]
 
-
+# %% ../nbs/27_decoder.ipynb #6843c040
 class RaveHead(nn.Module):
     "RAVE's generator: the bands of a filterbank (https://arxiv.org/abs/2111.05011)."
 
@@ -135,16 +137,22 @@ class RaveHead(nn.Module):
 
 HEADS["rave"] = RaveHead
 
-# %% ../nbs/27_decoder.ipynb #6843c040
+# %% ../nbs/27_decoder.ipynb #9f49200a
 class MelganHead(nn.Module):
     "MelGAN's generator: columns to samples (https://arxiv.org/abs/1910.06711)."
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         wide, self.width = SIZES[config.size].melgan, SIZES[config.size].melgan
-        steps, grow = factor_strides(config.hop_length, 8), "linear" if config.upsampling == "auto" else config.upsampling
+        steps, grow = (
+            factor_strides(config.hop_length, 8),
+            "linear" if config.upsampling == "auto" else config.upsampling,
+        )
         self.frames = upsample(wide, wide, 8, grow)
-        self.layers, narrow = upsampling_stack(config, wide, steps, lambda step: (1, 3, 9), grow), wide // 2 ** len(steps)
+        self.layers, narrow = (
+            upsampling_stack(config, wide, steps, lambda step: (1, 3, 9), grow),
+            wide // 2 ** len(steps),
+        )
         self.output = WaveformOutput(narrow, 1, config.modulation)
         self.noise = ParallelNoise(config, narrow, config.hop_length) if config.noise_bands else None
 
@@ -156,7 +164,7 @@ class MelganHead(nn.Module):
 
 HEADS["melgan"] = MelganHead
 
-# %% ../nbs/27_decoder.ipynb #9f49200a
+# %% ../nbs/27_decoder.ipynb #10e9cbb8
 class Decoder(nn.Module):
     "Vectors to sounds."
 

@@ -78,7 +78,9 @@ def multi_period(
 def complex_spectrogram(x: Tensor, window: int) -> Tensor:  # (B, 1, T) -> (B, 2, frames, bins)
     "The spectrogram, soft parts lifted, as real and imaginary part."
     weights = torch.hann_window(window, device=x.device)
-    part = torch.stft(full_precision(x[:, 0]), window, window // 4, window=weights, pad_mode="constant", return_complex=True)
+    part = torch.stft(
+        full_precision(x[:, 0]), window, window // 4, window=weights, pad_mode="constant", return_complex=True
+    )
     part = torch.view_as_real(part * (4 / window)).permute(0, 3, 2, 1)
     return part * (part.square().sum(1, keepdim=True) + 1e-6) ** -0.35
 

@@ -46,7 +46,9 @@ def padded_spectra(clips: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, F) c
     return fft.rfft(clips.astype(np.float32, copy=False), size)
 
 
-def max_cross_correlation(clips: np.ndarray, i: list[int], j: list[int]) -> np.ndarray:  # (N, T) int16, (n,), (n,) -> (n,)
+def max_cross_correlation(
+    clips: np.ndarray, i: list[int], j: list[int]
+) -> np.ndarray:  # (N, T) int16, (n,), (n,) -> (n,)
     "The greatest correlation over all shifts of clips i with clips j."
     rows, (i, j) = np.unique([i, j], return_inverse=True)  # who is in many pairs is transformed once
     waves = clips[rows].astype(np.float32)
@@ -54,7 +56,9 @@ def max_cross_correlation(clips: np.ndarray, i: list[int], j: list[int]) -> np.n
     return np.abs(fft.irfft(x[i] * x[j].conj())).max(1) / (lengths[i] * lengths[j])
 
 
-def band_features(clips: np.ndarray, layout: Callable[[int], np.ndarray]) -> np.ndarray:  # (n, T) int16 -> (n, D) float32
+def band_features(
+    clips: np.ndarray, layout: Callable[[int], np.ndarray]
+) -> np.ndarray:  # (n, T) int16 -> (n, D) float32
     "The root of the energy in bands of a clip's spectrum, of length 1 together."
     parts = padded_spectra(clips).view(np.float32)  # real, imaginary, real, imaginary, ...
     np.square(parts, out=parts)[:, [0, 1, -2, -1]] /= 2  # the lowest and the highest are there once, the others twice
@@ -167,7 +171,9 @@ def duplicates_across_splits(
     twice = taken.content[taken.content.map(stays) != taken.index]
     away = {index: (EXACT_COPY, stays[content]) for index, content in twice.items()}
     for held, others in ("test", ["train", "valid"]), ("valid", ["train"]):
-        left = taken.split.drop([index for index, (why, _) in away.items() if drop_near_duplicates or why == EXACT_COPY])
+        left = taken.split.drop(
+            [index for index, (why, _) in away.items() if drop_near_duplicates or why == EXACT_COPY]
+        )
         references, candidates = left.index[left == held].to_numpy(), left.index[left.isin(others)].to_numpy()
         matches: dict[int, int] = {}
         for portion in chunks(len(references), 4000):  # more at a time would take more memory

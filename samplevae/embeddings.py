@@ -78,7 +78,9 @@ class Embedding:
         sounds = as_batch(sounds)
         if not 1000 <= rate <= 1_000_000:
             raise Refused(f"a rate of {rate} Hz cannot be: it is the number of samples in a second")
-        path = cache_folder() / "embeddings" / f"{self.name.replace(':', '-')}-{content_hash(sounds, rate, self.key)}.npy"
+        path = (
+            cache_folder() / "embeddings" / f"{self.name.replace(':', '-')}-{content_hash(sounds, rate, self.key)}.npy"
+        )
         if (points := read_cached(path, len(sounds))) is not None:
             return points
         progress = Progress(f"embed, {self.name}", len(sounds), run) if len(sounds) > self.batch else None
@@ -177,7 +179,9 @@ def with_frequent_labels(store: "Store", least: int = 8) -> tuple["Store", list[
 def log_mel_of_store(sounds: "Store", most: int = 20_000) -> tuple[Tensor, "pd.Series"]:  # (n, frames, bands)
     "Mel levels of the sounds of a store, and their labels."
     indices = np.sort(np.random.default_rng(0).permutation(len(sounds))[:most])
-    parts = [log_mel(sounds.sounds(portion), sounds.rate) for portion in np.array_split(indices, len(indices) // 256 + 1)]
+    parts = [
+        log_mel(sounds.sounds(portion), sounds.rate) for portion in np.array_split(indices, len(indices) // 256 + 1)
+    ]
     return torch.cat(parts), sounds.table.label.iloc[indices]
 
 # %% ../nbs/40_embeddings.ipynb #aef52d58
@@ -244,7 +248,9 @@ def drumnet_for_store(store: "Store", run: Run | None = None) -> Embedding:
     mark = hashlib.sha256(repr(known).encode()).hexdigest()[:16]
     path = cache_folder() / f"drumnet-{mark}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(path.with_name(f".{path.name}.lock"), wait=True):  # of many runs that begin together, one trains it
+    with exclusive_lock(
+        path.with_name(f".{path.name}.lock"), wait=True
+    ):  # of many runs that begin together, one trains it
         path.exists() or make_drumnet(store, path, run=run)
     return drumnet(path)
 

@@ -120,7 +120,11 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        width, self.total, bands = SIZES[config.size].rave, 8 * config.hop_length * config.columns, config.frontend == "bands"
+        width, self.total, bands = (
+            SIZES[config.size].rave,
+            8 * config.hop_length * config.columns,
+            config.frontend == "bands",
+        )
         self.bank = Filterbank(16) if bands else None
         first = (16, width, 7, 1, 3) if bands else (1, width, 64, 16, 24)  # channels, kernel, stride, padding
         layers = [weight_normed(nn.Conv1d(*first, bias=False))]

@@ -33,11 +33,11 @@ from .settings import Refused, STAGES, Stopped, did_you_mean
 from .sources import parse_source
 
 # %% ../nbs/96_experiments.ipynb #a30d8da4
-STAGE_CHAPTERS = {"data": "18_dataset", "train": "37_training", "prior": "38_prior", "evaluate": "44_evaluation"}
+STAGE_CHAPTERS = {"data": "18_dataset", "train": "37_training", "prior": "38_prior", "evaluate": "45_evaluation"}
 
 
 def chapter_parameters(run: Run) -> dict[str, Any]:
-    "What a chapter has to be told of a run."
+    "The papermill parameters of a run's chapters."
     preset, changes = preset_and_changes(run.config)
     return {"preset": preset, "out": os.path.abspath(run.path)} | changes
 
@@ -87,7 +87,13 @@ def run_stage(run: Run, stage: str) -> None:
     copy.parent.mkdir(exist_ok=True)
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of every setting that a chapter does not declare
     try:
-        terminating_children(papermill.execute_notebook, escape_path(chapter), escape_path(copy), chapter_parameters(run), **PAPERMILL_OPTIONS)
+        terminating_children(
+            papermill.execute_notebook,
+            escape_path(chapter),
+            escape_path(copy),
+            chapter_parameters(run),
+            **PAPERMILL_OPTIONS,
+        )
     except papermill.PapermillExecutionError as error:
         raise StageFailed(f"{stage} failed: {error.ename}: {error.evalue}\nsee {copy}") from None
     except DeadKernelError:
@@ -234,7 +240,9 @@ def read_experiment(path: str | Path) -> Experiment:
     if not isinstance(content, dict) or not content.get("runs"):
         raise Refused(f"{path} needs a table 'runs': a name for each run, and its settings")
     for unknown in content.keys() - {"out", "common", "runs"}:
-        raise Refused(f"{path} has an unknown entry {unknown!r}: {did_you_mean(str(unknown), ['out', 'common', 'runs'])}")
+        raise Refused(
+            f"{path} has an unknown entry {unknown!r}: {did_you_mean(str(unknown), ['out', 'common', 'runs'])}"
+        )
     common, configs = require_mapping(content.get("common") or {}), {}
     for name, changes in require_mapping(content["runs"]).items():
         if name in ("", ".", "..") or Path(name).name != name:

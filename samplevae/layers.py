@@ -49,7 +49,10 @@ class ResidualDilatedUnit(nn.Module):
 
     def __init__(self, width: int, dilation: int, activation: str = "leaky") -> None:
         super().__init__()
-        act, dilated = ACTIVATIONS[activation], nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
+        act, dilated = (
+            ACTIVATIONS[activation],
+            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, bias=False),
+        )
         pointwise = nn.Conv1d(width, width, 1, bias=False)
         self.inside = nn.Sequential(act(width), weight_normed(dilated), act(width), weight_normed(pointwise))
 

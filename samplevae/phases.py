@@ -89,7 +89,9 @@ class TrainConfig(ModelConfig, LossConfig, DiscriminatorConfig, OptimizerConfig,
             raise Refused(f"the second phase needs discriminators: {', '.join(DISCRIMINATORS)}")
         if len(parse_names(self.attribute_regularization, ATTRIBUTES, "attribute")) > self.latent - self.pitch_dims:
             left = self.latent - self.pitch_dims
-            raise Refused(f"{self.attribute_regularization}: more than the {left} latent dimensions that are not the pitch")
+            raise Refused(
+                f"{self.attribute_regularization}: more than the {left} latent dimensions that are not the pitch"
+            )
 
 # %% ../nbs/34_phases.ipynb #c01b6af0
 @lru_cache(2)
@@ -229,9 +231,7 @@ class AdversarialPhase(RepresentationPhase):
         model.encoder.requires_grad_(not config.freeze_encoder)
         form = dict(betas=(0.5, 0.9), weight_decay=config.weight_decay, fused=True)
         learning = [weight for weight in model.parameters() if weight.requires_grad]
-        self.model, generator_optimizer = fabric.setup(
-            compile_networks(model, config, fabric), AdamW(learning, **form)
-        )
+        self.model, generator_optimizer = fabric.setup(compile_networks(model, config, fabric), AdamW(learning, **form))
         discriminators = build_discriminators(config)
         self.discriminators, discriminator_optimizer = fabric.setup(
             discriminators, AdamW(discriminators.parameters(), **form)

@@ -62,7 +62,7 @@ PRIORS: dict[str, type[nn.Module]] = {}  # name: class with `fit`, `sizes`, `log
 
 
 class NormalPrior(nn.Module):
-    "The prior that stage 1 was told to expect: a standard normal."
+    "The prior of stage 1: a standard normal."
 
     def __init__(self, latent: int) -> None:
         super().__init__()

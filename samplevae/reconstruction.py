@@ -42,14 +42,14 @@ def log_mel(x: Tensor, rate: int, bands: int = 64) -> Tensor:  # (B, T) -> (B, f
     filters = mel_filters(1024, bands, rate).to(x)
     return 10 * (magnitudes(x, 1024).square() @ filters + 1e-8).log10()
 
-
+# %% ../nbs/31_reconstruction.ipynb #f21afad1
 def pitch_error(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (B,)
     "How many semitones the loudest line has moved, at most an octave; NaN where there is none."
     (pitch, share), (other, _) = dominant_pitch(x, rate), dominant_pitch(y, rate)
     long_enough = x.shape[1] >= 0.1 * rate  # enough to tell lines apart
     return torch.where((share > 0.25) & long_enough, 12 * (pitch / other).log2().abs().clamp(max=1), math.nan)
 
-
+# %% ../nbs/31_reconstruction.ipynb #b8fb495f
 def reconstruction_metrics(
     x: Tensor,  # (B, T), the truth
     y: Tensor,  # (B, T)

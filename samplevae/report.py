@@ -113,7 +113,9 @@ def write_report(run: Run, description: str, settings: dict[str, Any] | None = N
         warnings=[text for entry in run.manifest().values() for text in entry.get("warnings", [])],
         tables={name: readable_rows(rows) for name, rows in metrics.items()},
         groups=sound_groups(run),
-        pictures=[{"name": title_from_path(p), "image": data_url(p, "image/png"), "caption": text} for p, text in shown],
+        pictures=[
+            {"name": title_from_path(p), "image": data_url(p, "image/png"), "caption": text} for p, text in shown
+        ],
         settings=settings or vars(run.config),
     )
     with atomic_write(run / "report.html") as beside:

@@ -62,7 +62,7 @@ def read_midi(path: str | Path) -> list[Note]:
         raise BadAudio("no notes")
     return sorted(notes, key=lambda note: note.start)
 
-
+# %% ../nbs/15_scores.ipynb #0cb49a22
 def read_scores(files: list[Path]) -> list[list[Note] | BadAudio]:
     "The notes of each MIDI file, or the reason why there are none."
     progress, scores = Progress("MIDI", len(files)), []
@@ -82,7 +82,7 @@ def phrase_starts(notes: list[Note] | BadAudio, rest: float = 0.15) -> list[floa
     starts = [note.start for note in notes]
     return [start for before, start in zip([-1.0, *starts], starts, strict=False) if start - before >= rest]
 
-# %% ../nbs/15_scores.ipynb #240e5d07
+# %% ../nbs/15_scores.ipynb #73e2df3a
 def maestro_source(
     path: str | Path,  # the folder with maestro-v3.0.0.csv
     composer: str = "Chopin",  # or a part of the name
@@ -95,7 +95,9 @@ def maestro_source(
     table = pd.read_csv(listed[-1])
     pieces = table[table.canonical_composer.str.contains(composer, case=False, regex=False)]
     if pieces.empty:
-        raise Refused(f"MAESTRO has no {composer!r}: {did_you_mean(composer, sorted(table.canonical_composer.unique()))}")
+        raise Refused(
+            f"MAESTRO has no {composer!r}: {did_you_mean(composer, sorted(table.canonical_composer.unique()))}"
+        )
     scores = dict(zip(pieces.audio_filename, read_scores([root / name for name in pieces.midi_filename]), strict=True))
     starts = [
         (piece.audio_filename, start, piece.canonical_composer, piece.canonical_title)
@@ -127,7 +129,7 @@ def clip_from_recording(file: Path, start: float, sample_rate: int, seconds: flo
 
 SOURCES["maestro"] = lambda place, _: maestro_source(place)
 
-# %% ../nbs/15_scores.ipynb #73e2df3a
+# %% ../nbs/15_scores.ipynb #12717f75
 def score_source(
     path: str | Path,  # a folder of MIDI files
     notes: "Store",  # recorded notes, with a column midi_pitch

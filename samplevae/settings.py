@@ -74,7 +74,13 @@ def setting(
     return field(default=default, metadata={"stage": stage, "doc": doc, "least": least, "most": most, "among": among})
 
 # %% ../nbs/90_settings.ipynb #0a1afa15
-WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", bool | None: "true, false or auto"}
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    bool | None: "true, false or auto",
+}
 TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 

@@ -27,7 +27,7 @@ def antialias_gain(
     rate: int,  # Hz
     part: float = 1.0,  # how much of the band may be used
 ) -> Tensor:
-    "1 for what the rate can carry, 0 for what it cannot, with a slope between 44 and 48% of the rate."
+    "1 for what the rate can carry, 0 for what it cannot, fading between 44 and 48% of the rate."
     return ((0.48 * part * rate - frequency) / (0.04 * part * rate)).clamp(0, 1)
 
 
@@ -100,7 +100,7 @@ def decay_envelope(
     return torch.exp(-LOG_60_DB / (factors.decay if decay is None else decay) * t)
 
 # %% ../nbs/13_synthesis.ipynb #a924ecef
-BODY_BAND = 1 / 3  # of the band, for a body that will be bent
+BODY_BAND = 1 / 3  # of the band, for a body that will be saturated
 
 
 def saturate(
@@ -147,7 +147,9 @@ def metal_partials(f: Factors, ratios: Tensor, floor: Tensor, rate: int, length:
     "Partials at `ratios` of the pitch, spread by inharmonicity, above `floor` Hz."
     frequency = f.pitch * ratios ** (0.9 + 0.2 * f.inharmonicity)  # (B, M)
     above = (frequency / floor) ** 2 / (1 + (frequency / floor) ** 4).sqrt()
-    return decaying_partials(frequency, above / ratios.sqrt() / 8, f.decay * (2000 / frequency).clamp(0.3, 1.5), rate, length)
+    return decaying_partials(
+        frequency, above / ratios.sqrt() / 8, f.decay * (2000 / frequency).clamp(0.3, 1.5), rate, length
+    )
 
 
 def hat(f: Factors, rate: int, length: int) -> Tensor:
@@ -185,7 +187,9 @@ def rimshot(f: Factors, rate: int, length: int) -> Tensor:
     "Four short modes of wood, and the stick."
     ratios = torch.tensor([1, 1.6, 2.4, 3.7], device=f.key.device) ** (0.7 + 0.6 * f.inharmonicity)
     wood = decaying_partials(f.pitch * ratios, 0.6**ratios, f.decay / ratios.sqrt(), rate, length)
-    stick = band_noise(f, f.pitch, 2000 * 6**f.brightness, rate, length) * decay_envelope(f, rate, length, 0.3 * f.decay)
+    stick = band_noise(f, f.pitch, 2000 * 6**f.brightness, rate, length) * decay_envelope(
+        f, rate, length, 0.3 * f.decay
+    )
     return wood + f.noisiness * stick
 
 
@@ -198,7 +202,7 @@ def bass(f: Factors, rate: int, length: int) -> Tensor:
         f, rate, length, 3
     )
 
-
+# %% ../nbs/13_synthesis.ipynb #bc3da927
 def pluck(f: Factors, rate: int, length: int) -> Tensor:
     "A stiff string, plucked at a fifth of its length."
     n = harmonic_numbers(f, 32)
@@ -229,7 +233,7 @@ def organ(f: Factors, rate: int, length: int) -> Tensor:
     air = band_noise(f, f.pitch, 4 * f.pitch, rate, length)
     return (saturate(pipes, f.drive) + f.noisiness * air) * held
 
-# %% ../nbs/13_synthesis.ipynb #0891b02a
+# %% ../nbs/13_synthesis.ipynb #145d19bc
 KIND_RECIPES = (kick, snare, hand_clap, hat, hat, tom, cymbal, rimshot, bass, pluck, bell, organ, zap)
 RECIPES = dict(zip(KINDS, KIND_RECIPES, strict=True))
 

@@ -133,7 +133,7 @@ def from_pretrained(cls: SampleVAE, folder: str | Path, device: torch.device | s
     load_weights(model, folder / "model.safetensors", json.dumps(about, sort_keys=True))
     return model.to(pick_device(str(device)))
 
-
+# %% ../nbs/28_vae.ipynb #48770aef
 def read_about(folder: Path) -> dict[str, Any]:
     "What a model's folder says of it, in the format of now."
     try:
@@ -158,7 +158,8 @@ def load_weights(model: SampleVAE, path: Path, about: str) -> None:
     except (SafetensorError, OSError) as error:
         raise Refused(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     forms, wanted = (
-        {name: (tensor.shape, tensor.dtype) for name, tensor in group.items()} for group in (tensors, model.state_dict())
+        {name: (tensor.shape, tensor.dtype) for name, tensor in group.items()}
+        for group in (tensors, model.state_dict())
     )
     if odd := sorted(name for name in forms.keys() | wanted.keys() if forms.get(name) != wanted.get(name)):
         raise Refused(f"{path} is of another model: {len(odd)} tensors do not fit, first {odd[0]}")

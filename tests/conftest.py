@@ -16,12 +16,7 @@ CLONE = Path(__file__).resolve().parent.parent
 
 def samplevae(*arguments, **options):
     "Run the command line in a process of its own."
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from samplevae.cli import main; sys.exit(main())",
-        *map(str, arguments),
-    ]
+    command = [sys.executable, "-m", "samplevae.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
 
 

@@ -17,7 +17,7 @@ def test_chapter_runs(chapter, tmp_path):
 def test_a_parameter_that_does_not_exist_stops_a_chapter(tmp_path):
     with pytest.raises(papermill.PapermillExecutionError, match="did you mean 'latent'"):
         papermill.execute_notebook(
-            CLONE / "nbs/11_training.ipynb",
+            CLONE / "nbs/38_prior.ipynb",
             tmp_path / "out.ipynb",
             {"latnt": 3},
             **PAPERMILL_OPTIONS,

@@ -3,14 +3,17 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 import soundfile
 from conftest import samplevae
 
+from samplevae.config import Config, open_run
 from samplevae.experiments import read_experiment
 from samplevae.runs import Run
-from samplevae.settings import Refused, STAGES
+from samplevae.settings import STAGES, Refused
+from samplevae.sources import open_source
 
 
 @pytest.mark.parametrize(
@@ -25,25 +28,35 @@ from samplevae.settings import Refused, STAGES
         (["--data", "nowhere"], "there is no folder"),
         (["--set", "kinds=kik"], "did you mean 'kick'"),
         (["--set", "device=cuda:77"], "no device"),
+        (["--set", "freeze_encoder=perhaps"], "takes true or false"),
+        (["--data", "nsynth:."], "no examples.json"),
     ],
 )
-def test_what_cannot_be_met_is_refused_in_one_line_and_nothing_is_written(arguments, says, tmp_path):
-    done = samplevae("run", "--preset", "smoke", "--out", "new", *arguments, cwd=tmp_path)
+def test_what_cannot_be_met_is_refused_in_one_line_and_nothing_is_written(
+    arguments, says, tmp_path, command, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = command("run", "--preset", "smoke", "--out", "new", *arguments)
     assert done.returncode == 2 and says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_places_that_cannot_hold_a_run(tmp_path):
+def test_a_process_of_its_own_refuses_too(tmp_path):
+    done = samplevae("run", "--preset", "smoke", "--out", "new", "--set", "latnt=3", cwd=tmp_path)
+    assert done.returncode == 2 and "did you mean 'latent'" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_places_that_cannot_hold_a_run(tmp_path, command):
     (tmp_path / "file").touch()
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.tex").write_text("everything")
     (tmp_path / "silent").mkdir()
     for out, says in ("file", "is a file"), ("full", "holds other files"), ("file/inside", "cannot write"):
-        done = samplevae("run", "--preset", "smoke", "--out", tmp_path / out)
+        done = command("run", "--preset", "smoke", "--out", tmp_path / out)
         assert done.returncode == 2 and says in done.stderr
     assert (tmp_path / "full/thesis.tex").read_text() == "everything"
-    done = samplevae("run", "--preset", "smoke", "--data", tmp_path / "silent", "--out", tmp_path / "out")
+    done = command("run", "--preset", "smoke", "--data", tmp_path / "silent", "--out", tmp_path / "out")
     assert done.returncode == 2 and "no sounds" in done.stderr and not (tmp_path / "out").exists()
 
 
@@ -60,10 +73,10 @@ def test_a_run_leaves_everything_in_its_folder(smoke_run):
         "sounds",
     } <= names
     assert sorted(p.stem for p in (smoke_run / "notebooks").iterdir()) == [
-        "03_dataset",
-        "11_training",
-        "12_prior",
-        "15_evaluation",
+        "18_dataset",
+        "37_training",
+        "38_prior",
+        "45_evaluation",
     ]
     manifest = json.loads((smoke_run / "manifest.json").read_text())
     for stage in STAGES:
@@ -76,9 +89,9 @@ def test_a_run_leaves_everything_in_its_folder(smoke_run):
         assert sound_rate == rate and len(sound) == rate // 4 and abs(sound).max() > 1e-3
 
 
-def test_a_finished_run_is_not_run_again(smoke_run):
+def test_a_finished_run_is_not_run_again(smoke_run, command):
     before = {path: path.stat().st_mtime_ns for path in smoke_run.rglob("*.*")}
-    done = samplevae("run", "--preset", "smoke", "--out", smoke_run)
+    done = command("run", "--preset", "smoke", "--out", smoke_run)
     assert done.returncode == 0 and "1/4" not in done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["sounds", "report", "next"]
     after = {path: path.stat().st_mtime_ns for path in smoke_run.rglob("*.*")}
@@ -97,8 +110,8 @@ def test_other_settings_are_refused_and_fresh_repeats_just_what_depends_on_them(
     assert (copy / "vae/model.safetensors").stat().st_mtime_ns == weights
 
 
-def test_show_says_the_numbers_and_the_places(smoke_run):
-    done = samplevae("show", smoke_run)
+def test_show_says_the_numbers_and_the_places(smoke_run, command):
+    done = command("show", smoke_run)
     assert done.returncode == 0
     for word in (
         "preset smoke",
@@ -120,7 +133,7 @@ def test_show_says_the_numbers_and_the_places(smoke_run):
         (b"common: [1]\nruns: {a: {}}", "a table of names and values is needed"),
         (b"runs: {a: {preset: [smoke]}}", "did you mean 'smoke'"),
         (b"runs: {a: {}, b: {latnt: 3}}", "run 'b': unknown setting 'latnt': did you mean 'latent'"),
-        (b"runs: {a: {latent: 3}, a: {latent: 4}}", "'a' is there twice"),
+        (b"runs: {a: {latent: 3}, a: {latent: 4}}", "found duplicate key"),
         (b"runs: {../a: {}}", "cannot be called '../a'"),
         (b"\xff\xfe\x00", "not good YAML"),
     ],
@@ -129,3 +142,39 @@ def test_a_table_of_runs_that_makes_no_sense_is_refused(text, says, tmp_path):
     (tmp_path / "x.yaml").write_bytes(text)
     with pytest.raises(Refused, match=re.escape(says)):
         read_experiment(tmp_path / "x.yaml")
+
+
+def test_a_new_setting_does_not_spoil_an_old_run(smoke_run, tmp_path):
+    "One that the files of a run do not hold counts as its default, for every stage."
+    copy = shutil.copytree(smoke_run, tmp_path / "copy")
+    for name in "config.json", "manifest.json":
+        content = json.loads((copy / name).read_text())
+        for settings in [content] if name == "config.json" else [entry["settings"] for entry in content.values()]:
+            settings.pop("phase_shuffle", None)
+        (copy / name).write_text(json.dumps(content))
+    run = open_run(copy)
+    assert all(map(run.finished, STAGES)) and not run.differences()
+    assert [stage for stage in STAGES if Run(copy, replace(run.config, phase_shuffle=1)).finished(stage)] == ["data"]
+
+
+def test_a_run_of_an_older_program_is_refused_in_one_line(smoke_run, tmp_path, command):
+    copy = shutil.copytree(smoke_run, tmp_path / "copy")
+    content = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(content | {"ears": "spectrogram"}))
+    for arguments in ["show", copy], ["run", "--preset", "smoke", "--out", copy]:
+        done = command(*arguments)
+        assert done.returncode == 2 and "was made by another samplevae" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "nsynth", "synthesis"])
+def test_a_source_is_named_and_found(kind, tmp_path):
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio/a.wav", [0.5, -0.5] * 2000, 16_000)
+    note = {"instrument_family_str": "bass", "instrument_str": "bass_1", "pitch": 40, "velocity": 100}
+    (tmp_path / "examples.json").write_text(json.dumps({"a": note}))
+    data = {"folder": str(tmp_path), "nsynth": f"nsynth:{tmp_path}", "synthesis": "synthesis"}[kind]
+    config = Config.preset("smoke", data=data)
+    source = open_source(config.data, config)
+    assert len(source.table) == (config.num_clips if kind == "synthesis" else 1)
+    assert bool(config.folder) == (kind != "synthesis")

@@ -11,6 +11,7 @@ import numpy as np
 import ot
 import pytest
 import soundfile
+import soxr
 import torch
 from conftest import CLONE, samplevae
 from prdc import compute_prdc
@@ -22,16 +23,24 @@ from transformers import (
     RobertaModel,
 )
 
-from samplevae import embeddings, metrics
-from samplevae.clap import ClapAudio, clap, htsat
+from samplevae import metrics
+from samplevae.clap import (
+    ClapAudio,
+    clap,
+    htsat,
+    load_embeddings,
+    parse_embeddings,
+    rank_by_text,
+    read_laion_checkpoint,
+)
 from samplevae.comparison import load_sound_sets
-from samplevae.embeddings import drumnet, make_drumnet, mel
+from samplevae.embeddings import Embedding, drumnet, make_drumnet, mel
 from samplevae.factors import DRUMS, draw
 from samplevae.metrics import frechet, frechet_infinity, kad, kid, median_bandwidth, prdc, realism, vendi
 from samplevae.novelty import find_copies, memorised
 from samplevae.settings import Refused
 from samplevae.sources import synthesis_source
-from samplevae.store import prepare
+from samplevae.store import Store
 from samplevae.synthesis import synthesise
 
 RATE = 16_000
@@ -52,10 +61,19 @@ def points():
     return real, np.tanh(generator.normal(size=(300, 16))) @ bent * 1.3 + 0.2
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
+def module_cache(tmp_path_factory):
+    "A cache that ends with these tests."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMPLEVAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    "A cache that ends with the test."
-    monkeypatch.setattr(embeddings, "CACHE", tmp_path / "cache")
+    "A cache that ends with the test, and is not there yet."
+    monkeypatch.setenv("SAMPLEVAE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 # Metrics, beside those of others
@@ -181,14 +199,14 @@ def test_silence_has_no_landmarks():
 # Embeddings
 
 
-def test_what_was_embedded_is_found_again_wherever_it_lies(sounds):
+def test_what_was_embedded_is_found_again_wherever_it_lies(sounds, own_cache):
     asked = []
-    ear = embeddings.Embedding("ear", "1", lambda x, rate: asked.append(len(x)) or x[:, :4])
-    first = ear.embed(sounds, RATE)
-    again = ear.embed(sounds.clone(), RATE)
+    first_four = Embedding("first four", "1", lambda x, rate: asked.append(len(x)) or x[:, :4])
+    first = first_four.embed(sounds, RATE)
+    again = first_four.embed(sounds.clone(), RATE)
     assert np.array_equal(first, again) and asked == [40]
-    ear.embed(sounds, RATE // 2), ear.embed(sounds + 1e-4, RATE)
-    embeddings.Embedding("ear", "2", ear.points).embed(sounds, RATE)
+    first_four.embed(sounds, RATE // 2), first_four.embed(sounds + 1e-4, RATE)
+    Embedding("first four", "2", first_four.points).embed(sounds, RATE)
     assert asked == [40] * 4
     damages = [
         lambda whole: whole[:50],
@@ -196,9 +214,9 @@ def test_what_was_embedded_is_found_again_wherever_it_lies(sounds):
         lambda whole: whole.replace(b"{'d", b"{(d"),
     ]
     for number, damage in enumerate(damages, 5):
-        for file in embeddings.CACHE.iterdir():
+        for file in (own_cache / "embeddings").iterdir():
             file.write_bytes(damage(file.read_bytes()))
-        assert np.array_equal(ear.embed(sounds, RATE), first) and len(asked) == number
+        assert np.array_equal(first_four.embed(sounds, RATE), first) and len(asked) == number
 
 
 @pytest.mark.parametrize("fault", ["one sound", "none", "lengths", "nan", "rate"])
@@ -208,11 +226,11 @@ def test_what_cannot_be_embedded_is_refused(sounds, fault):
         mel().embed(wrong.get(fault, sounds), 0 if fault == "rate" else RATE)
 
 
-def test_an_embedding_that_breaks_down_is_not_kept(sounds):
-    ear = embeddings.Embedding("ear", "1", lambda x, rate: x[:, :4] / 0)
+def test_an_embedding_that_breaks_down_is_not_kept(sounds, own_cache):
+    broken = Embedding("broken", "1", lambda x, rate: x[:, :4] / 0)
     with pytest.raises(Refused, match="no numbers for"):
-        ear.embed(sounds, RATE)
-    assert not embeddings.CACHE.exists()
+        broken.embed(sounds, RATE)
+    assert not own_cache.exists()
 
 
 @pytest.fixture(scope="module")
@@ -221,17 +239,17 @@ def labelled_store(tmp_path_factory):
     return Store.prepare(synthesis_source(400, 2, DRUMS), tmp_path_factory.mktemp("store") / "store", RATE, 0.3)
 
 
-def test_a_drumnet_hears_what_it_has_learned_and_says_how_well(labelled_store, tmp_path, sounds):
+def test_a_drumnet_names_what_it_has_learned_and_says_how_well(labelled_store, tmp_path, sounds):
     path = tmp_path / "drumnet.safetensors"
     make_drumnet(labelled_store, path, steps=120)
-    ear = drumnet(path)
-    right = float(re.search(r"names ([\d.]+)% of (\d+)", ear.about)[1]) / 100
+    embedding = drumnet(path)
+    right = float(re.search(r"names ([\d.]+)% of (\d+)", embedding.about)[1]) / 100
     others = labelled_store.split("test", "valid")
-    assert right > 3 / len(DRUMS) and f"of {len(others)} " in ear.about
-    one, other = ear.embed(sounds, RATE), drumnet(shutil.copy(path, tmp_path / "moved")).embed(sounds, RATE)
+    assert right > 3 / len(DRUMS) and f"of {len(others)} " in embedding.about
+    one, other = embedding.embed(sounds, RATE), drumnet(shutil.copy(path, tmp_path / "moved")).embed(sounds, RATE)
     assert np.array_equal(one, other) and one.shape == (40, 64)
-    slow = torch.stack([torch.from_numpy(embeddings.soxr.resample(x, RATE, 22_050)) for x in sounds.numpy()])
-    assert np.corrcoef(one.ravel(), ear.embed(slow, 22_050).ravel())[0, 1] > 0.98
+    slow = torch.stack([torch.from_numpy(soxr.resample(x, RATE, 22_050)) for x in sounds.numpy()])
+    assert np.corrcoef(one.ravel(), embedding.embed(slow, 22_050).ravel())[0, 1] > 0.98
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(Refused, match="damaged"):
         drumnet(path)
@@ -241,7 +259,7 @@ def test_a_drumnet_needs_labels(labelled_store, tmp_path):
     bare = labelled_store.with_table(labelled_store.table.assign(label=""))
     with pytest.raises(Refused, match="two labels"):
         make_drumnet(bare, tmp_path / "drumnet.safetensors")
-    assert [ear.name for ear in embeddings.load_embeddings("auto", bare)] == ["mel"]
+    assert [embedding.name for embedding in load_embeddings("auto", bare)] == ["mel"]
 
 
 def laion_weights(text_width=0):
@@ -298,9 +316,9 @@ def test_clap_is_what_transformers_computes(checkpoint, sounds):
     missing, _ = model.load_state_dict(in_the_names_of_transformers(laion_weights()), strict=False)
     assert not [name for name in missing if "relative_position_index" not in name]
     some = sounds[:4] + 1e-3 * torch.randn(4, sounds.shape[1])  # digital silence is all rounding, in decibels
-    heard = torch.stack([torch.from_numpy(embeddings.soxr.resample(x, RATE, 48_000)) for x in some.numpy()])
+    resampled = torch.stack([torch.from_numpy(soxr.resample(x, RATE, 48_000)) for x in some.numpy()])
     extractor = ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad", frequency_min=50)  # as in the hub
-    features = extractor(list(heard.numpy()), sampling_rate=48_000, return_tensors="pt")["input_features"]
+    features = extractor(list(resampled.numpy()), sampling_rate=48_000, return_tensors="pt")["input_features"]
     with torch.no_grad():
         theirs = torch.nn.functional.normalize(model(features).audio_embeds, dim=1)
     mine = clap(str(checkpoint)).embed(some, RATE)
@@ -315,7 +333,7 @@ def test_a_checkpoint_of_an_older_numpy_loads_too(checkpoint, tmp_path):
         for name in new.namelist():
             content = new.read(name)
             old.writestr(name, content.replace(b"numpy._core", b"numpy.core") if name.endswith(".pkl") else content)
-    assert embeddings.read_laion_checkpoint(path).keys() == embeddings.read_laion_checkpoint(checkpoint).keys()
+    assert read_laion_checkpoint(path).keys() == read_laion_checkpoint(checkpoint).keys()
 
 
 def test_only_numbers_are_taken_from_a_checkpoint(tmp_path):
@@ -346,7 +364,7 @@ def test_a_wrong_checkpoint_is_refused(checkpoint, tmp_path, fault):
 
 
 def test_without_a_network_it_says_which_file_to_put_where(monkeypatch, tmp_path):
-    monkeypatch.setattr(embeddings, "CLONE", tmp_path)
+    monkeypatch.setenv("SAMPLEVAE_CACHE", str(tmp_path / "data"))
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *a, **k: (_ for _ in ()).throw(ConnectionError("no")))
     with pytest.raises(Refused, match=r"music_audioset_epoch_15_esc_90.14.pt .*data/clap.*mel or drumnet"):
         clap("music")
@@ -360,33 +378,33 @@ def test_clap_reads(checkpoint, tmp_path):
     letters = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"abcdefghijklmnopqrstuvwxyz", "Ġ"]
     (tmp_path / "vocab.json").write_text(json.dumps({letter: number for number, letter in enumerate(letters)}))
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    ear = clap(str(checkpoint), words=str(tmp_path))
-    dark, bright, again = ear.text(["a dark kick", "a very bright hat indeed", "a dark kick"])
+    embedding = clap(str(checkpoint), words=str(tmp_path))
+    dark, bright, again = embedding.text(["a dark kick", "a very bright hat indeed", "a dark kick"])
     assert np.allclose(dark, again, atol=1e-6) and np.linalg.norm(dark - bright) > 1e-4
     assert np.linalg.norm(dark) == pytest.approx(1, rel=1e-6)
     waves = synthesise(draw(torch.arange(6)), RATE, 0.3)
-    order = embeddings.rank_by_text(ear, "a dark kick", waves, RATE)
-    near = ear.embed(waves, RATE) @ dark
+    order = rank_by_text(embedding, "a dark kick", waves, RATE)
+    near = embedding.embed(waves, RATE) @ dark
     assert sorted(order) == [*range(6)] and (np.diff(near[order]) <= 0).all()
     with pytest.raises(Refused, match="does not read"):
-        embeddings.rank_by_text(mel(), "a dark kick", waves, RATE)
+        rank_by_text(mel(), "a dark kick", waves, RATE)
     with pytest.raises(Refused, match="tokenizer"):
         clap(str(checkpoint), words=str(tmp_path / "nothing")).text(["a dark kick"])
 
 
-def test_sounds_longer_than_clap_hears_are_cut(checkpoint):
-    model = ClapAudio(embeddings.read_laion_checkpoint(checkpoint)).eval()
+def test_sounds_longer_than_clap_takes_are_cut(checkpoint):
+    model = ClapAudio(read_laion_checkpoint(checkpoint)).eval()
     long = torch.randn(1, 500_000)
     with torch.no_grad():
         assert torch.equal(model(long), model(long[:, :480_000]))
 
 
 @pytest.mark.parametrize("text", ["klap", "clap:jazz", "drumnet:nowhere", "mel:x", "", "mel, drumnt"])
-def test_an_unknown_embedding_is_refused_before_anything_is_done(text, tmp_path):
+def test_an_unknown_embedding_is_refused_before_anything_is_done(text, command, tmp_path):
     with pytest.raises(Refused):
-        embeddings.parse_embeddings(text)
+        parse_embeddings(text)
     if text == "klap":
-        done = samplevae("run", "--preset", "smoke", "--out", tmp_path / "run", "--set", f"embedding={text}")
+        done = command("run", "--preset", "smoke", "--out", tmp_path / "run", "--set", f"embedding={text}")
         assert done.returncode == 2 and "did you mean 'clap'" in done.stderr and not (tmp_path / "run").exists()
 
 
@@ -415,7 +433,7 @@ def folders(tmp_path_factory):
 FORM = ("--rate", RATE, "--seconds", 0.3)
 
 
-def test_any_folder_can_be_scored(folders, tmp_path):
+def test_any_folder_can_be_scored(folders, command, tmp_path):
     out = tmp_path / "out"
     done = samplevae(
         "evaluate", folders / "others", folders / "noise", "--reference", folders / "real", "--out", out, *FORM
@@ -429,7 +447,7 @@ def test_any_folder_can_be_scored(folders, tmp_path):
     report = (out / "report.html").read_text()
     assert "against" in report and "learning_rate" not in report, "nothing was trained"
     assert len(list((out / "figures").glob("*.png"))) >= 4
-    again = samplevae("evaluate", folders / "noise", "--reference", folders / "real", "--out", out, *FORM)
+    again = command("evaluate", folders / "noise", "--reference", folders / "real", "--out", out, *FORM)
     assert again.returncode == 0, again.stderr
     assert not [path for path in out.rglob("*") if "others" in path.name], "nothing is left of the last time"
 
@@ -474,13 +492,13 @@ def test_an_export_that_misbehaves_is_refused(folders, tmp_path, fault):
         load_sound_sets(path, SimpleNamespace(rate=RATE), held, 100)
 
 
-def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, tmp_path):
+def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, command, tmp_path):
     torch.jit.script(Mimic()).save(tmp_path / "mimic.ts")
     out = tmp_path / "out"
-    done = samplevae("evaluate", tmp_path / "mimic.ts", smoke_run, "--reference", folders / "real", "--out", out, *FORM)
+    done = command("evaluate", tmp_path / "mimic.ts", smoke_run, "--reference", folders / "real", "--out", out, *FORM)
     assert done.returncode == 0, done.stderr
     names = [row["sounds"] for row in json.loads((out / "metrics.json").read_text())["generation by mel"]]
-    expected = ["mimic, came back", "mimic, chance", "smoke, flow prior", "smoke, normal prior"]
+    expected = ["mimic, reconstructed", "mimic, random", "smoke, flow prior", "smoke, normal prior"]
     assert names == ["real, held out", *expected, "noise"]
 
 
@@ -488,7 +506,7 @@ def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, tmp_pa
     "fault",
     ["few", "empty", "missing", "text", "cut .ts", "other .ts", "silent", "a run's folder", "other files", "begun"],
 )
-def test_what_cannot_be_scored_is_refused_and_leaves_nothing(folders, smoke_run, tmp_path, fault):
+def test_what_cannot_be_scored_is_refused_and_leaves_nothing(folders, smoke_run, command, tmp_path, fault):
     path, out = tmp_path / "in", tmp_path / "out"
     if fault == "few":
         write_folder(path, np.random.default_rng(0).normal(size=(3, 4000)) / 9)
@@ -509,32 +527,33 @@ def test_what_cannot_be_scored_is_refused_and_leaves_nothing(folders, smoke_run,
         torch.jit.script(torch.nn.Linear(2, 2)).save(path)
         fault == "cut .ts" and path.write_bytes(path.read_bytes()[:300])
     before = (smoke_run / "config.json").read_text()
-    done = samplevae("evaluate", path, "--reference", folders / "real", "--out", out, *FORM)
+    evaluate = samplevae if fault == "cut .ts" else command  # one in a process of its own, where torch may say more
+    done = evaluate("evaluate", path, "--reference", folders / "real", "--out", out, *FORM)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert str(path.name) in done.stderr or str(out) in done.stderr
     assert out == smoke_run or not (out / "metrics.json").exists()
     assert (smoke_run / "config.json").read_text() == before
 
 
-def test_a_refusal_takes_nothing_away(folders, tmp_path):
+def test_a_refusal_takes_nothing_away(folders, command, tmp_path):
     "Neither does a kill: the new result is made aside, and takes the old one's place when it is whole."
     out, few = tmp_path / "out", write_folder(tmp_path / "few", np.random.default_rng(0).normal(size=(3, 4000)) / 9)
     options = ("--reference", folders / "real", "--out", out, *FORM, "--embedding", "mel")
-    assert samplevae("evaluate", folders / "others", *options).returncode == 0
+    assert command("evaluate", folders / "others", *options).returncode == 0
     before = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert samplevae("evaluate", few, *options).returncode == 2
+    assert command("evaluate", few, *options).returncode == 2
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.lock", "few", "out"]
 
 
-def test_sets_of_one_name_stay_apart_and_odd_names_are_drawn(folders, tmp_path):
+def test_sets_of_one_name_stay_apart_and_odd_names_are_drawn(folders, command, tmp_path):
     paths = []
     for name in ("a/kit", "b/kit", "c/kit", "real, held out", "$a_1^{2$"):
         paths.append(tmp_path / name)
         shutil.copytree(folders / "noise", paths[-1])
     os.mkfifo(paths[0] / "pipe.wav")
     out = tmp_path / "out"
-    done = samplevae("evaluate", *paths, "--reference", folders / "real", "--out", out, *FORM, "--embedding", "mel")
+    done = command("evaluate", *paths, "--reference", folders / "real", "--out", out, *FORM, "--embedding", "mel")
     assert done.returncode == 0, done.stderr
     names = [row["sounds"] for row in json.loads((out / "metrics.json").read_text())["generation by mel"]]
     expected = ["kit", "kit (2)", "kit (3)", "real, held out (2)", "$a_1^{2$"]
@@ -543,20 +562,20 @@ def test_sets_of_one_name_stay_apart_and_odd_names_are_drawn(folders, tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 3, 9])
-def test_a_reference_of_too_few_is_refused(folders, tmp_path, count):
+def test_a_reference_of_too_few_is_refused(folders, command, tmp_path, count):
     waves = synthesise(draw(torch.arange(count)), RATE, 0.3)
     reference = write_folder(tmp_path / "real", waves)
-    done = samplevae("evaluate", folders / "others", "--reference", reference, "--out", tmp_path / "out", *FORM)
+    done = command("evaluate", folders / "others", "--reference", reference, "--out", tmp_path / "out", *FORM)
     assert done.returncode == 2 and "at least 8 of each" in done.stderr, done.stderr
 
 
-def test_files_of_every_kind_are_heard_alike(folders, tmp_path):
+def test_files_of_every_kind_are_read_alike(folders, command, tmp_path):
     "Another rate, two channels, a late onset and a bad file among them."
     waves = synthesise(draw(torch.arange(200, 212), 3, DRUMS), 48_000, 0.3).numpy()
     late = np.concatenate([np.zeros((12, 9600), np.float32), waves], 1)
     path = write_folder(tmp_path / "mixed", np.stack([late, late], 2), 48_000)
     (path / "bad.wav").write_bytes(b"RIFF")
-    done = samplevae(
+    done = command(
         "evaluate", path, "--reference", folders / "real", "--out", tmp_path / "out", *FORM, "--embedding", "mel"
     )
     assert done.returncode == 0 and "1 of 13 sounds cannot be used" in done.stdout, done.stderr

@@ -33,8 +33,8 @@ from samplevae.duplicates import (
 )
 from samplevae.experiments import check_request
 from samplevae.factors import draw
-from samplevae.runs import Run
 from samplevae.parallel import chunks, map_in_threads
+from samplevae.runs import Run
 from samplevae.scores import maestro_source, read_midi, score_source
 from samplevae.settings import Refused
 from samplevae.sources import folder_source, nsynth_source, synthesis_source
