@@ -45,7 +45,7 @@ test: $(READY) ## everything that is checked
 	@python -m pytest $(ARGS)
 
 quick: $(READY) ## the most important checks, in two minutes
-	@python -m pytest -m quick $(ARGS)
+	@python -m pytest -m "quick and not slow" $(ARGS)
 
 lab: $(READY) ## the chapters in JupyterLab
 	@jupyter lab --notebook-dir nbs $(ARGS)

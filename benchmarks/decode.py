@@ -1,9 +1,9 @@
-"""How long it takes to decode and to encode a second of sound at 44.1 kHz, beside RAVE 2 at its default capacity.
+"""How long it takes to decode and to encode a second of sound at 44.1 kHz, compared with RAVE 2 at its default capacity.
 
 `python benchmarks/decode.py` builds RAVE 2 from our own parts (the same layers and sizes: 15.5 M parameters in the decoder).
 `python benchmarks/decode.py --source FOLDER` builds it from a clone of https://github.com/acids-ircam/RAVE instead, which
-needs `pip install cached_conv gin-config einops GPUtil lmdb`. Every row is timed in turns with RAVE, so that what else the machine
-does bears on both. The table goes to benchmarks/results/decode.json, which the chapter on the autoencoder shows.
+needs `pip install cached_conv gin-config einops GPUtil lmdb`. Every row is timed in turns with RAVE, so that other work on the
+machine slows both alike. The table goes to benchmarks/results/decode.json, which the chapter of results shows.
 """
 
 import argparse
@@ -30,23 +30,23 @@ MODELS = {
 }
 
 
-def model(**changes):
-    "A model of size base, ready for use."
+def untrained(**changes):
+    "Changed settings -> a model of preset gpu (size base), ready for use."
     torch.manual_seed(0)
     return remove_weight_norm(SampleVAE(Config.preset("gpu", seconds=1.0, **changes)).eval())
 
 
 def published(folder):
-    "RAVE 2's own decoder and encoder, from a clone of its source."
+    "A clone of RAVE's source -> its filterbank, decoder and encoder at their default sizes."
     import numpy as np
     import scipy.signal
     from scipy.signal import firwin, kaiserord
 
     training = types.SimpleNamespace(ModelCheckpoint=object)
     lightning = types.SimpleNamespace(Callback=object, callbacks=training)
-    sys.modules.setdefault("pytorch_lightning", lightning)  # it is asked for, but only for training
+    sys.modules.setdefault("pytorch_lightning", lightning)  # imported there, but needed for training alone
     scipy.signal.kaiser = scipy.signal.windows.kaiser  # where it was when RAVE was written
-    package = types.ModuleType("rave")  # not its __init__, which wants the whole of its training
+    package = types.ModuleType("rave")  # without its __init__, which imports all of its training
     package.__path__ = [str(Path(folder) / "rave")]
     sys.modules["rave"] = package
     from rave import blocks, pqmf
@@ -61,31 +61,31 @@ def published(folder):
 
 
 class Peer:
-    "RAVE 2, ours or theirs, behind the two calls that are timed."
+    "RAVE 2, from our parts or from its source, with the two calls that are timed."
 
     def __init__(self, source):
         self.name = f"RAVE 2 from {source}" if source else "RAVE 2 from our own parts"
-        theirs, ours = (published(source), None) if source else (None, model(**RAVE))
+        theirs, ours = (published(source), None) if source else (None, untrained(**RAVE))
         self.decoder = theirs["decoder"] if theirs else ours.decoder
         self.decode = (lambda z: theirs["bank"].inverse(theirs["decoder"](z))) if theirs else ours.decode
         self.encode = (lambda x: theirs["encoder"](theirs["bank"](x))) if theirs else ours.encode
         self.shape, self.length = (128, 22), 45_056 if source else ours.length
 
 
-def turns(works, repeats):
-    "The median milliseconds of each of some calls, made in turns."
-    times = [[] for _ in works]
+def time_in_turns(calls, repeats):
+    "Calls -> the median milliseconds of each, made in turns, after three that do not count."
+    times = [[] for _ in calls]
     for number in range(repeats + 3):
-        for work, row in zip(works, times, strict=True):
+        for call, row in zip(calls, times, strict=True):
             begin = time.perf_counter()
-            work()
-            row.append(time.perf_counter() - begin if number >= 3 else 0.0)
-    return [1e3 * sorted(row[3:])[repeats // 2] for row in times]
+            call()
+            row.extend([time.perf_counter() - begin] * (number >= 3))
+    return [1e3 * sorted(row)[len(row) // 2] for row in times]
 
 
 @torch.inference_mode()
 def compare(peer, threads, batch, repeats, compiled):
-    "Print a table, and return its rows."
+    "RAVE and a form of timing -> a row for each model, printed too."
     torch.set_num_threads(threads)
     torch.compiler.reset()  # it compiles a call only so many times
     wrap = torch.compile if compiled else lambda call: call
@@ -93,7 +93,7 @@ def compare(peer, threads, batch, repeats, compiled):
     print(f"\n{threads} thread(s), batch {batch}, {'compiled' if compiled else 'eager'}")
     rows = []
     for name, changes in MODELS.items():
-        ours = model(**changes)
+        ours = untrained(**changes)
         sound, vector = torch.randn(batch, 1, ours.length), torch.randn(batch, *ours.shape)
         row = {"model": name, "threads": threads, "batch": batch, "compiled": compiled}
         for what, calls in zip(
@@ -104,19 +104,19 @@ def compare(peer, threads, batch, repeats, compiled):
             ),
             strict=True,
         ):
-            theirs, mine = turns([lambda c=call, i=item: c(i) for call, item in calls], repeats)
+            theirs, mine = time_in_turns([lambda c=call, i=item: c(i) for call, item in calls], repeats)
             row |= {f"{what}, ms": mine, f"RAVE {what}, ms": theirs, f"{what}, times as fast": theirs / mine}
-            print(f"  {name:18} {what} in {mine:7.2f} ms against {theirs:7.2f} ms: {theirs / mine:5.1f} times as fast")
+            print(f"  {name:18} {what} in {mine:7.2f} ms, RAVE in {theirs:7.2f} ms: {theirs / mine:5.1f} times as fast")
         rows.append(row)
     return rows
 
 
 def main():
-    "Print the tables."
+    "Print the tables, and write benchmarks/results/decode.json."
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--source", help="a clone of RAVE's source")
     options.add_argument("--compile", action="store_true", help="also with torch.compile, which takes minutes")
-    options.add_argument("--repeats", type=int, default=21)
+    options.add_argument("--repeats", type=int, default=21, help="in turns; a fourth of them for a batch of 16")
     options = options.parse_args()
     peer = Peer(options.source)
     print(f"{peer.name}: {sum(p.numel() for p in peer.decoder.parameters()) / 1e6:.1f} M parameters in the decoder")
@@ -124,8 +124,10 @@ def main():
     for compiled in (False, True) if options.compile else (False,):
         for threads in 1, 2:
             for batch in 1, 16:
-                rows += compare(peer, threads, batch, options.repeats if batch == 1 else options.repeats // 4, compiled)
-    write_json(CLONE / "benchmarks/results/decode.json", {"peer": peer.name, "hardware": hardware(), "rows": rows})
+                repeats = options.repeats if batch == 1 else max(1, options.repeats // 4)
+                rows += compare(peer, threads, batch, repeats, compiled)
+    about = {"date": time.strftime("%Y-%m-%d"), "peer": peer.name, "hardware": hardware()}
+    write_json(CLONE / "benchmarks/results/decode.json", about | {"rows": rows})
 
 
 if __name__ == "__main__":

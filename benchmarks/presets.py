@@ -86,7 +86,7 @@ def score(model, store):
     floor = frechet(mel_embedding(real, RATE), mel_embedding(x, RATE))
     return {
         "log-mel, dB": far,
-        "tone, semitones": pitch_error(x, back, RATE).nanmean().item(),
+        "pitch, semitones": pitch_error(x, back, RATE).nanmean().item(),
         "Fréchet (mel)": frechet(mel_embedding(real, RATE), mel_embedding(back, RATE)),
         "floor": floor,
     }

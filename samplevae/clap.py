@@ -213,7 +213,7 @@ def parse_embeddings(text: str) -> list[tuple[str, str]]:  # (kind, which)
     return pairs
 
 
-def load_embeddings(text: str, store: "Store", device: str = "auto", run: Run | None = None) -> list[Embedding]:
+def load_embeddings(text: str, store: Store, device: str = "auto", run: Run | None = None) -> list[Embedding]:
     "The embeddings that a text names. A drumnet without a file is that of the store."
     pairs = parse_embeddings(text)
     if text == "auto":

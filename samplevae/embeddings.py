@@ -164,7 +164,7 @@ class DrumNet(nn.Module):
         return self.last(F.dropout(F.relu(self.points(levels)), 0.3, self.training))
 
 # %% ../nbs/40_embeddings.ipynb #26c68733
-def with_frequent_labels(store: "Store", least: int = 8) -> tuple["Store", list[str]]:
+def with_frequent_labels(store: Store, least: int = 8) -> tuple[Store, list[str]]:
     "The sounds of a store whose label at least so many training sounds have, and these labels."
     counts = store.split("train").table.label.value_counts()
     names = sorted(name for name in counts.index[counts >= least] if name)
@@ -176,7 +176,7 @@ def with_frequent_labels(store: "Store", least: int = 8) -> tuple["Store", list[
     return store.with_table(store.table[store.table.label.isin(names)]), names
 
 
-def log_mel_of_store(sounds: "Store", most: int = 20_000) -> tuple[Tensor, "pd.Series"]:  # (n, frames, bands)
+def log_mel_of_store(sounds: Store, most: int = 20_000) -> tuple[Tensor, pd.Series]:  # (n, frames, bands)
     "Mel levels of the sounds of a store, and their labels."
     indices = np.sort(np.random.default_rng(0).permutation(len(sounds))[:most])
     parts = [
@@ -206,7 +206,7 @@ def fit_drumnet(levels: Tensor, targets: Tensor, steps: int = 300, run: Run | No
 
 # %% ../nbs/40_embeddings.ipynb #da3accc6
 @torch.no_grad()
-def make_drumnet(store: "Store", path: Path, steps: int = 300, run: Run | None = None) -> None:
+def make_drumnet(store: Store, path: Path, steps: int = 300, run: Run | None = None) -> None:
     "Train a classifier on a store and write it to `path`."
     store, names = with_frequent_labels(store)
     levels, labels = log_mel_of_store(store.split("train"))
@@ -242,7 +242,7 @@ def drumnet(path: str | Path) -> Embedding:
     return Embedding("drumnet", file_hash(path), points, about=about_it)
 
 
-def drumnet_for_store(store: "Store", run: Run | None = None) -> Embedding:
+def drumnet_for_store(store: Store, run: Run | None = None) -> Embedding:
     "The classifier of a store, trained now if there is none."
     known = store.rate, *store.table.content, *store.table.label, *store.table.split
     mark = hashlib.sha256(repr(known).encode()).hexdigest()[:16]
@@ -255,7 +255,7 @@ def drumnet_for_store(store: "Store", run: Run | None = None) -> Embedding:
     return drumnet(path)
 
 # %% ../nbs/40_embeddings.ipynb #3919af29
-EMBEDDINGS: dict[str, Callable[[str, "Store | None", str, Run | None], Embedding]] = {
+EMBEDDINGS: dict[str, Callable[[str, Store | None, str, Run | None], Embedding]] = {
     "mel": lambda which, store, device, run: mel(),
     "drumnet": lambda which, store, device, run: drumnet(which) if which else drumnet_for_store(store, run),
 }

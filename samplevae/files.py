@@ -77,7 +77,7 @@ def read_json(path: Path, default: Any = None) -> Any:
     return content
 
 # %% ../nbs/91_files.ipynb #eb62ee68
-def write_tensors(path: Path, tensors: "Mapping[str, torch.Tensor]", about: dict[str, str] | None = None) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], about: dict[str, str] | None = None) -> None:
     "Write tensors, and texts about them, into a file that is whole or not there."
     from safetensors import SafetensorError
     from safetensors.torch import save_file

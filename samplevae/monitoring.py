@@ -151,7 +151,7 @@ def plot_pairs(x: Tensor, y: Tensor, rate: int) -> Figure:  # (n, T) each
 class Monitor:
     "What is seen of a training: a progress bar, a log, TensorBoard, a figure; and what goes wrong."
 
-    def __init__(self, run: Run, store: Store, begin: int, total: int, fabric: "Fabric") -> None:
+    def __init__(self, run: Run, store: Store, begin: int, total: int, fabric: Fabric) -> None:
         self.run, self.fabric, self.is_main = run, fabric, fabric.is_global_zero
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
         self.interval = 20 if fabric.device.type == "cuda" else 1  # to read a number from a GPU makes it wait

@@ -106,7 +106,7 @@ def effective_batch_size(config: TrainConfig, sounds: int) -> int:
     return size - size % config.processes
 
 
-def training_batch(sounds: "Store", config: TrainConfig, step: int, device: torch.device | str = "cpu") -> Tensor:
+def training_batch(sounds: Store, config: TrainConfig, step: int, device: torch.device | str = "cpu") -> Tensor:
     "The sounds of a step, (B, 1, T)."
     size = effective_batch_size(config, len(sounds))
     epoch, place = divmod(step, len(sounds) // size)
@@ -119,7 +119,7 @@ def total_steps(config: TrainConfig, sounds: int) -> int:
     return config.epochs * (sounds // effective_batch_size(config, sounds)) if config.epochs else config.steps
 
 # %% ../nbs/34_phases.ipynb #2cd125ef
-def make_fabric(config: TrainConfig) -> "Fabric":
+def make_fabric(config: TrainConfig) -> Fabric:
     "Where and how the networks compute."
     from lightning_fabric import Fabric  # takes five seconds, and only training needs it
 
@@ -136,12 +136,12 @@ def make_fabric(config: TrainConfig) -> "Fabric":
     )
 
 
-def shard(x: Tensor, fabric: "Fabric") -> Tensor:  # (B, ...) -> (B / processes, ...)
+def shard(x: Tensor, fabric: Fabric) -> Tensor:  # (B, ...) -> (B / processes, ...)
     "The part of a batch that this process takes."
     return x.chunk(fabric.world_size)[fabric.global_rank]
 
 
-def compile_networks(model: SampleVAE, config: TrainConfig, fabric: "Fabric") -> SampleVAE:
+def compile_networks(model: SampleVAE, config: TrainConfig, fabric: Fabric) -> SampleVAE:
     "The same model; both halves compiled where it pays."
     if config.compile or (config.compile is None and fabric.device.type == "cuda"):
         model.encoder.compile(), model.decoder.compile()
@@ -185,7 +185,7 @@ def regularization(terms: dict[str, Tensor], config: TrainConfig, warmup: float 
 class RepresentationPhase:
     "The first phase: encoder and decoder learn together."
 
-    def __init__(self, model: SampleVAE, config: TrainConfig, steps: int, fabric: "Fabric") -> None:
+    def __init__(self, model: SampleVAE, config: TrainConfig, steps: int, fabric: Fabric) -> None:
         self.config, self.steps, self.fabric, self.peak = config, steps, fabric, config.learning_rate
         networks = compile_networks(model, config, fabric)
         self.model, *self.optimizers = fabric.setup(networks, *build_optimizers(model, config))
@@ -226,7 +226,7 @@ def update_ema(average: nn.Module, model: nn.Module, decay: float, step: int) ->
 class AdversarialPhase(RepresentationPhase):
     "The second phase: the decoder learns from discriminators, which learn as well."
 
-    def __init__(self, model: SampleVAE, config: TrainConfig, steps: int, fabric: "Fabric") -> None:
+    def __init__(self, model: SampleVAE, config: TrainConfig, steps: int, fabric: Fabric) -> None:
         self.config, self.steps, self.fabric, self.peak = config, steps, fabric, config.adversarial_rate
         model.encoder.requires_grad_(not config.freeze_encoder)
         form = dict(betas=(0.5, 0.9), weight_decay=config.weight_decay, fused=True)

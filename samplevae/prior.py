@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 # %% ../nbs/38_prior.ipynb #13101be1
 @torch.no_grad()
-def encode_posteriors(model: SampleVAE, sounds: "Store", size: int = 64) -> tuple[Tensor, Tensor]:  # (n, N) each
+def encode_posteriors(model: SampleVAE, sounds: Store, size: int = 64) -> tuple[Tensor, Tensor]:  # (n, N) each
     "Means and standard deviations of the posteriors of all sounds, by a frozen encoder."
     device, means, stds = next(model.parameters()).device, [], []
     for begin in range(0, len(sounds), size):
@@ -172,7 +172,7 @@ def load(folder: str | Path, kind: str = "flow", device: str = "auto") -> tuple[
     return SampleVAE.from_pretrained(folder / "vae", place), load_prior(folder / "prior", kind, place)
 
 # %% ../nbs/38_prior.ipynb #570adb67
-def fit_priors(run: Run, store: "Store", model: SampleVAE | None = None) -> None:
+def fit_priors(run: Run, store: Store, model: SampleVAE | None = None) -> None:
     "Fit the priors of a trained model and leave them in the run's folder `prior`."
     model = model or SampleVAE.from_pretrained(run / "vae", run.config.device)
     means, stds = encode_posteriors(model, store.split("train"))

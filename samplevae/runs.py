@@ -66,7 +66,7 @@ def versions() -> dict[str, str]:
 # %% ../nbs/92_runs.ipynb #9dcf009e
 def pick_device(
     name: str = "auto",  # auto, cpu, cuda, cuda:1 …
-) -> "torch.device":
+) -> torch.device:
     "The device called `name`; `auto` takes a GPU if there is one."
     import torch
 
@@ -101,7 +101,7 @@ class Run:
         return read_json(self / "manifest.json", {})
 
     def warn(self, text: str) -> None:
-        "Say what nobody should miss: here, in the terminal, and on top of the report."
+        "Warn: here, in the terminal, and on top of the report."
         self.warnings.append(text)
         print(f"WARNING: {text}", file=sys.stderr)
 
@@ -234,7 +234,7 @@ class Progress:
 
 # %% ../nbs/92_runs.ipynb #3c3024c0
 @patch
-def figure(self: Run, name: str, figure: "Figure", caption: str) -> None:
+def figure(self: Run, name: str, figure: Figure, caption: str) -> None:
     "Save `figure` as figures/`name`.png, with its caption."
     with atomic_write(self / f"figures/{name}.png") as beside:
         figure.savefig(beside, format="png", dpi=110, bbox_inches="tight")
@@ -243,7 +243,7 @@ def figure(self: Run, name: str, figure: "Figure", caption: str) -> None:
 
 
 @patch
-def sound(self: Run, name: str, wave: np.ndarray, picture: "Figure | None" = None) -> None:
+def sound(self: Run, name: str, wave: np.ndarray, picture: Figure | None = None) -> None:
     "Save `wave` as sounds/`name`.wav, with its picture beside it."
     import soundfile
 

@@ -132,7 +132,7 @@ SOURCES["maestro"] = lambda place, _: maestro_source(place)
 # %% ../nbs/15_scores.ipynb #12717f75
 def score_source(
     path: str | Path,  # a folder of MIDI files
-    notes: "Store",  # recorded notes, with a column midi_pitch
+    notes: Store,  # recorded notes, with a column midi_pitch
 ) -> Source:
     "Phrases of transcriptions, played on recorded notes: groups are files."
     files = sorted(Path(path).expanduser().glob("*.mid*"))
@@ -151,7 +151,7 @@ def score_source(
 
 
 def render_score(
-    score: list[Note] | BadAudio, start: float, notes: "Store", sample_rate: int, seconds: float
+    score: list[Note] | BadAudio, start: float, notes: Store, sample_rate: int, seconds: float
 ) -> Clip | BadAudio:
     "A stretch of a score, played on recorded notes."
     if isinstance(score, BadAudio):

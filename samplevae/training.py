@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 class Training:
     "A training on its way: what it changes, where it is, and what is left to do."
 
-    def __init__(self, run: Run, store: Store, fabric: "Fabric") -> None:
+    def __init__(self, run: Run, store: Store, fabric: Fabric) -> None:
         self.run, self.config, self.fabric, sounds = run, run.config, fabric, store.split("train")
         require_enough_sounds(store, self.config)
         torch.manual_seed(self.config.seed)
@@ -130,7 +130,7 @@ def between_steps(self: Training, phase: RepresentationPhase, step: int, stop: b
         raise Stopped(f"asked to stop, saved at step {step} of {self.total}; the same command goes on from there")
 
 # %% ../nbs/37_training.ipynb #c99a3c58
-def train(run: Run, store: Store, fabric: "Fabric | None" = None) -> SampleVAE:
+def train(run: Run, store: Store, fabric: Fabric | None = None) -> SampleVAE:
     "Stage 1, from the beginning or from the last checkpoint. Leaves the model in the run's folder `vae`."
     training = Training(run, store, fabric or make_fabric(run.config))
     training.run_phase(RepresentationPhase, 0, training.first)

@@ -20,6 +20,7 @@ from samplevae import __version__
 from samplevae.book import render_readme
 from samplevae.config import Config
 
+pytestmark = pytest.mark.quick
 CHAPTERS = sorted((CLONE / "nbs").glob("*.ipynb"))
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 TEXT = {".py", ".md", ".ipynb", ".ini", ".toml", ".yaml", ".lock", ""}

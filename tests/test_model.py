@@ -18,6 +18,7 @@ from samplevae.settings import Refused
 from samplevae.spectral import OverlapAdd
 from samplevae.vae import SampleVAE
 
+pytestmark = pytest.mark.quick
 PARTS = [dict(head=head, frontend=frontend) for head in HEADS for frontend in FRONT_ENDS]
 CHOICES = [
     *(parts | dict(latent_shape=shape) for parts in PARTS for shape in ("vector", "sequence")),
@@ -158,6 +159,7 @@ def test_it_works_in_bfloat16(changes):
             assert (got - wanted).norm() < 2 * (explained - wanted).norm() + 0.01 * wanted.norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{}, CHOICES[-3], dict(head="melgan", frontend="wave", latent_shape="sequence")], ids=str
 )
@@ -316,6 +318,7 @@ def standing_out(changes, models=200):
     return max(untrained_artifacts(lambda: SampleVAE(config), models).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{}, dict(latent_shape="sequence"), dict(head="rave"), dict(head="melgan")], ids=str
 )
@@ -323,6 +326,7 @@ def test_no_line_stands_out_before_training(changes):
     assert standing_out(changes) < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "other"), [("rave", "linear"), ("melgan", "transposed")])
 def test_each_head_goes_up_in_the_way_that_whistles_least(head, other):
     chosen, rejected = (standing_out(dict(head=head, upsampling=kind, noise_bands=0), 30) for kind in ("auto", other))

@@ -9,6 +9,7 @@ from conftest import CLONE
 
 from samplevae.vae import SampleVAE
 
+pytestmark = pytest.mark.quick
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LOOK = """<script>
 addEventListener("load", async () => {
