@@ -7,6 +7,7 @@ benchmarks/results/faults.json, which the chapter on metrics shows. A few minute
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,9 @@ from samplevae.embeddings import drumnet, make_drumnet, mel
 from samplevae.files import CLONE, write_json
 from samplevae.metrics import all_metrics
 from samplevae.novelty import find_copies, memorised
-from samplevae.runs import Progress
+from samplevae.runs import Progress, hardware
 from samplevae.sources import folder_source
-from samplevae.store import prepare
+from samplevae.store import Store
 
 DEGREES = {
     "noise": (0.001, 0.003, 0.01, 0.03),  # level
@@ -40,7 +41,7 @@ def dull(x, keep):
     return torch.fft.irfft(spectrum, x.shape[1])
 
 
-def bent(x, limit, generator):
+def transposed(x, limit, generator):
     "Each sound at another pitch (and length)."
     shifts = generator.choice([-1, 1], len(x)) * limit
     parts = []
@@ -60,7 +61,7 @@ def spoiled(fault, degree, x, labels, reference):
     if fault == "clipping":
         return (x * degree).clamp(-0.99, 0.99)
     if fault == "pitch":
-        return bent(x, degree, generator)
+        return transposed(x, degree, generator)
     if fault == "fewer sounds":
         return x[generator.permutation(len(x))[: len(x) // degree]].repeat(degree + 1, 1)[: len(x)]
     if fault == "fewer kinds":
@@ -78,30 +79,36 @@ def main():
     options.add_argument("--rate", type=int, default=44_100)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        both = split_in_half_by_group(Store.prepare(folder_source(given.folder), Path(place) / "store", given.rate, 1.0))
+        both = split_in_half_by_group(
+            Store.prepare(folder_source(given.folder), Path(place) / "store", given.rate, 1.0)
+        )
         reference, others = both.split("train").sounds(), both.split("test").sounds()
         labels = both.split("test").table.label.to_numpy()
         make_drumnet(both, Path(place) / "drumnet.safetensors")
-        ears = [mel(), drumnet(Path(place) / "drumnet.safetensors")]
+        embeddings = [mel(), drumnet(Path(place) / "drumnet.safetensors")]
         sets = {"none": others} | {
             f"{fault} {n}": spoiled(fault, degree, others, labels, reference)
             for fault, degrees in DEGREES.items()
             for n, degree in enumerate(degrees, 1)
         }
-        points = {ear.name: {name: ear.embed(x, both.rate) for name, x in sets.items()} for ear in ears}
-        real = {ear.name: ear.embed(reference, both.rate) for ear in ears}
-        progress, rows = Progress("measure", len(ears) * len(sets)), {ear.name: {} for ear in ears}
-        for ear in ears:
+        points = {each.name: {name: each.embed(x, both.rate) for name, x in sets.items()} for each in embeddings}
+        real = {each.name: each.embed(reference, both.rate) for each in embeddings}
+        progress, rows = Progress("measure", len(embeddings) * len(sets)), {each.name: {} for each in embeddings}
+        for each in embeddings:
             for name in sets:
-                rows[ear.name][name] = all_metrics(real[ear.name], points[ear.name][name])
+                rows[each.name][name] = all_metrics(real[each.name], points[each.name][name])
                 progress.update(sum(map(len, rows.values())))
         held, new = points["mel"]["none"][::2], {name: cloud[1::2] for name, cloud in points["mel"].items()}
         for name, cloud in new.items():
             rows["mel"][name]["memorised"] = memorised(real["mel"], held, cloud, repeats=100).cell()
         shared, _, line = find_copies(reference, others[::2], others[1::2], both.rate)
         cut = find_copies(reference, others[::2], 0.3 * reference[:200, : both.rate // 4], both.rate)[0]
-    about = f"{len(reference)} drums and notes against {len(others)} of other groups, 44.1 kHz, 1 s; {ears[1].about}"
+    about = (
+        f"{len(reference)} drums and notes against {len(others)} of other groups, 44.1 kHz, 1 s; {embeddings[1].about}"
+    )
     content = {
+        "date": time.strftime("%Y-%m-%d"),
+        "hardware": hardware(),
         "about": about,
         "seen": {name: seen(rows[name]) for name in rows},
         "curves": {name: curves(rows[name]) for name in rows},

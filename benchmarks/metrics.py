@@ -56,7 +56,10 @@ def main():
             print(name, f"{value:.6f}", f"{times[name][-1]:.1f} s", flush=True)
     ratio = np.median(np.array(times["sqrtm"]) / times["frechet"])
     print(f"sqrtm takes {ratio:.1f} times as long")
-    write_json(CLONE / "benchmarks/results/metrics.json", {"rows": rows, "times": times, "ratio": ratio, "hardware": hardware()})
+    write_json(
+        CLONE / "benchmarks/results/metrics.json",
+        {"rows": rows, "times": times, "ratio": ratio, "hardware": hardware()},
+    )
 
 
 if __name__ == "__main__":

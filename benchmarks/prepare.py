@@ -15,11 +15,11 @@ from unittest.mock import patch
 import numpy as np
 import soundfile
 
-import samplevae.dataset
+import samplevae.parallel
 from samplevae.duplicates import band_features, find_near_duplicates, log_band_edges, split_of_group
 from samplevae.parallel import chunks, map_in_threads
 from samplevae.sources import folder_source, synthesis_source
-from samplevae.store import prepare
+from samplevae.store import Store
 
 
 def decode(path):
@@ -41,7 +41,7 @@ def megabytes():
 
 
 def leaks(store):
-    "The share of test sounds with a twin in training, when the deck is shuffled and when groups stay whole."
+    "The share of test sounds with a near duplicate in training, when the deck is shuffled and when groups stay whole."
     points, rows = (
         np.concatenate([band_features(store.clips[part], log_band_edges) for part in chunks(len(store.clips))]),
         store.table.index,
@@ -51,7 +51,7 @@ def leaks(store):
     for name, splits in ("shuffled", decks), ("by group", [by_group]):
         found = [find_near_duplicates(store.clips, points, rows[~t].to_numpy(), rows[t].to_numpy()) for t in splits]
         share = np.mean([len(some) for some in found]) / by_group.sum()
-        print(f"{name}: {share:.0%} of the test sounds have a twin in training")
+        print(f"{name}: {share:.0%} of the test sounds have a near duplicate in training")
 
 
 def memory():
@@ -61,7 +61,7 @@ def memory():
     return megabytes() - before
 
 
-def main(path, repeats):
+def main(path, repeats, with_memory):
     "Print the ratio, what leaks, and the memory that many clips take."
     out, source, rows = Path(tempfile.mkdtemp()) / "store", folder_source(path), []
     files = [Path(path) / name for name in source.table.file]
@@ -69,16 +69,18 @@ def main(path, repeats):
         with Pool(os.cpu_count()) as pool:
             plain = seconds(lambda: pool.map(decode, files, chunksize=32))
         ours = seconds(lambda: Store.prepare(source, out, 44_100, 1.0))
-        with patch.object(samplevae.dataset, "in_forks", map_in_threads):
+        with patch.object(samplevae.parallel, "map_in_forks", map_in_threads):
             threads = seconds(lambda: Store.prepare(source, out, 44_100, 1.0))
         rows += [[ours / plain, threads / plain]] * (number > 0)  # the first reads from the disk
         print(f"{len(files)} files: decoded in {plain:.2f} s, prepared in {ours:.2f} s ({threads:.2f} s with threads)")
     ratio, with_threads = np.median(rows, axis=0)
     print(f"median ratio {ratio:.2f} with {os.cpu_count()} processes ({with_threads:.2f} with threads)")
-    with_twins = replace(source, table=source.table.assign(group="one"))  # nobody is dropped as a twin of another side
-    store = Store.prepare(with_twins, out, 44_100, 1.0)
+    one_group = replace(source, table=source.table.assign(group="one"))  # none is dropped as a near duplicate side
+    store = Store.prepare(one_group, out, 44_100, 1.0)
     store.table["group"] = source.table.group[store.table.row].to_numpy()
     leaks(store)
+    if not with_memory:
+        return
     with get_context("spawn").Pool(1) as pool:
         print(f"100 000 clips: {pool.apply(memory):.0f} MB more than the imports")
 
@@ -87,5 +89,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="of sounds with a clips.csv")
     parser.add_argument("--repeats", type=int, default=9, help="in turn; the median counts")
+    parser.add_argument("--memory", action="store_true", help="also that of 100 000 clips; takes minutes")
     given = parser.parse_args()
-    main(given.folder, given.repeats)
+    main(given.folder, given.repeats, given.memory)

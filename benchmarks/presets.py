@@ -2,7 +2,7 @@
 
 `python benchmarks/presets.py --minutes 5` takes five minutes of processor time a row, on one thread. The score is taken
 against the same drums at 44.1 kHz and 1.0 s, so that what a rate or a length cuts off counts as lost. The table goes to
-benchmarks/results/presets.json, which the chapter on training shows; `--only NAME` trains a single row.
+benchmarks/results/presets.json, which the chapter of results shows; `--only NAME` trains a single row.
 """
 
 import argparse
@@ -29,18 +29,12 @@ from samplevae.vae import SampleVAE
 
 RATE = 44_100  # of the truth, a second long
 ROWS = {
-    "44.1 kHz, hop 512, size small": {},
-    "the same, 1.0 s": dict(seconds=1.0),
-    "without a tone": dict(harmonics=0),
-    "without a tone, learning rate 3e-3": dict(harmonics=0, learning_rate=3e-3),
-    "without a tone, learning rate 12e-3": dict(harmonics=0, learning_rate=12e-3),
-    "without a tone, longest window 4096": dict(harmonics=0, windows="4096, 512, 128"),
-    "without a tone, size base": dict(harmonics=0, size="base"),
-    "without a tone, hop 256": dict(harmonics=0, hop_length=256),
-    "without a tone, 1.0 s": dict(harmonics=0, seconds=1.0),
-    "without a tone, 16 kHz, hop 256": dict(harmonics=0, sample_rate=16_000, hop_length=256),
-    "without a tone, Adam, learning rate 7e-4": dict(harmonics=0, optimizer="adam", learning_rate=7e-4),
-    "without a tone, Adam, learning rate 4e-3": dict(harmonics=0, optimizer="adam", learning_rate=4e-3),
+    "the preset": {},
+    "Adam, learning rate 7e-4": dict(optimizer="adam", learning_rate=7e-4),
+    "without harmonics": dict(harmonics=0),
+    "a whole second": dict(seconds=1.0),
+    "size base": dict(size="base"),
+    "16 kHz, a whole second": dict(sample_rate=16_000, hop_length=256, seconds=1.0),
 }
 
 
@@ -49,14 +43,14 @@ def learn(config, store, seconds, name):
     torch.manual_seed(config.seed)
     model, sounds = SampleVAE(config), store.split("train")
     average = deepcopy(model).requires_grad_(False)
-    phase, bar = RepresentationPhase(model, 1000, make_fabric(config)), tqdm(total=round(seconds), desc=name, unit="s")
-    step, begin, spent = 0, time.process_time(), 0.0
-    while spent < seconds:
+    phase, bar = RepresentationPhase(model, config, 1000, make_fabric(config)), tqdm(total=round(seconds), desc=name)
+    step, begin, used = 0, time.process_time(), 0.0
+    while used < seconds:
         torch.manual_seed(step)
-        phase.step(training_batch(sounds, config, step), min(999, int(1000 * spent / seconds)))  # as far as the time is
+        phase.step(training_batch(sounds, config, step), min(999, int(1000 * used / seconds)))  # as far as the time is
         update_ema(average, model, config.ema_decay, step)
-        step, spent = step + 1, time.process_time() - begin
-        bar.n = min(round(spent), bar.total)
+        step, used = step + 1, time.process_time() - begin
+        bar.n = min(round(used), bar.total)
         bar.refresh() if step % 20 == 0 else None
     return average.eval(), step
 
@@ -75,19 +69,19 @@ def truth(files):
 
 
 def score(model, store):
-    "How far held-out drums, at the full rate, are from what came back."
+    "How far held-out drums, at the full rate, are from their reconstructions."
     held, train = held_out(store), store.split("train")
-    back = at_full(reconstruct(model, held.sounds(slice(0, 256)), 16), store.rate)
+    reconstructed = at_full(reconstruct(model, held.sounds(slice(0, 256)), 16), store.rate)
     real = truth(train.table.file.to_numpy()[np.sort(np.random.default_rng(0).permutation(len(train))[:1500])])
     x = truth(held.table.file.to_numpy()[:256])
-    x, back = (part / part.abs().amax(1, keepdim=True).clamp(min=1e-6) for part in (x, back))
+    x, reconstructed = (part / part.abs().amax(1, keepdim=True).clamp(min=1e-6) for part in (x, reconstructed))
     real = real / real.abs().amax(1, keepdim=True)
-    far = (log_mel(x, RATE) - log_mel(back, RATE)).abs().mean().item()
+    error = (log_mel(x, RATE) - log_mel(reconstructed, RATE)).abs().mean().item()
     floor = frechet(mel_embedding(real, RATE), mel_embedding(x, RATE))
     return {
-        "log-mel, dB": far,
-        "pitch, semitones": pitch_error(x, back, RATE).nanmean().item(),
-        "Fréchet (mel)": frechet(mel_embedding(real, RATE), mel_embedding(back, RATE)),
+        "log-mel, dB": error,
+        "pitch, semitones": pitch_error(x, reconstructed, RATE).nanmean().item(),
+        "Fréchet (mel)": frechet(mel_embedding(real, RATE), mel_embedding(reconstructed, RATE)),
         "floor": floor,
     }
 
@@ -100,7 +94,7 @@ def main():
     options = options.parse_args()
     torch.set_num_threads(1)
     path = CLONE / "benchmarks/results/presets.json"
-    empty = {"minutes": options.minutes, "hardware": hardware(), "rows": {}}
+    empty = {"date": time.strftime("%Y-%m-%d"), "minutes": options.minutes, "hardware": hardware(), "rows": {}}
     for name, changes in ROWS.items():
         table = read_json(path, empty)
         if (options.only or name) == name and not (table["minutes"] == options.minutes and name in table["rows"]):

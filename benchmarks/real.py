@@ -11,13 +11,19 @@ import matplotlib.pyplot as plt
 import torch
 
 from samplevae.checkerboard import decoder_artifacts, measure_artifacts
-from samplevae.config import describe_settings
+from samplevae.config import describe_settings, open_run
 from samplevae.dataset import prepare_store
 from samplevae.display import STYLE
 from samplevae.files import CLONE, write_json
-from samplevae.monitoring import TrainingLog, energy_distance_to_reconstruction, held_out, plot_curves, plot_pairs, reconstruct
+from samplevae.monitoring import (
+    TrainingLog,
+    energy_distance_to_reconstruction,
+    held_out,
+    plot_curves,
+    plot_pairs,
+    reconstruct,
+)
 from samplevae.reconstruction import log_mel, pitch_error
-from samplevae.runs import Run
 from samplevae.training import best_and_worst_reconstructions, training_summary
 from samplevae.vae import SampleVAE
 
@@ -31,7 +37,7 @@ def recognised(x, y, rate):
 
 
 def main(folder):
-    "Look at both models of a run: before the judges came, and after."
+    "Look at both models of a run: before the second phase, and after."
     plt.rcParams |= STYLE
     torch.set_num_threads(1)
     run = open_run(folder)
@@ -42,7 +48,11 @@ def main(folder):
         model = SampleVAE.from_pretrained(path)
         y = reconstruct(model, x, 16)
         moved = pitch_error(x, y, store.rate)
-        rows[name] = training_summary(model, store) | {"energy distance": energy_distance_to_reconstruction(model, x)} | decoder_artifacts(model, 96)
+        rows[name] = (
+            training_summary(model, store)
+            | {"energy distance": energy_distance_to_reconstruction(model, x)}
+            | decoder_artifacts(model, 96)
+        )
         rows[name] |= {
             "nearest to its own original": recognised(x, y, store.rate),
             "with a tone": moved.isfinite().sum().item(),
@@ -50,7 +60,10 @@ def main(folder):
         }
         print(name, rows[name])
     rows["the drums themselves"] = measure_artifacts(store.split("train").sounds(slice(0, 96)), run.config.hop_length)
-    order, ten = best_and_worst_reconstructions(x, y, store.rate, len(x)), best_and_worst_reconstructions(x, y, store.rate)
+    order, ten = (
+        best_and_worst_reconstructions(x, y, store.rate, len(x)),
+        best_and_worst_reconstructions(x, y, store.rate),
+    )
     middle = order[:: max(1, len(order) // 10)][:10]
     label = held_out(store).table.label.to_numpy()
     drums = [i for i in range(len(x)) if moved[i].isfinite() and label[i] in DRUMS]

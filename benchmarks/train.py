@@ -3,7 +3,7 @@
 `python benchmarks/train.py` builds RAVE 2 from our own parts; `--source FOLDER` takes encoder, decoder and discriminators from
 a clone of https://github.com/acids-ircam/RAVE (see decode.py for what that needs). Steps are timed in turns, so that what else
 the machine does bears on both. `--device cuda` times our own phases on a GPU, in both precisions, eager and compiled, and says
-where the time goes. The table goes to benchmarks/results/train.json, which the chapter on training shows.
+where the time goes. The table goes to benchmarks/results/train.json, which the chapter of results shows.
 """
 
 import argparse
@@ -28,17 +28,17 @@ EVERY = 4  # batches of which one is for RAVE 2's discriminators, and the others
 
 
 class Net(nn.Module):
-    "One of RAVE 2's discriminators: four convolutions in steps of four, each followed by a bend, and a score."
+    "One of RAVE 2's discriminators: four convolutions in steps of four, each followed by an activation, and a score."
 
-    def __init__(self, look, kind, kernel, padding, stride, capacity=96):
+    def __init__(self, front_end, kind, kernel, padding, stride, capacity=96):
         super().__init__()
         widths = [1, capacity, 2 * capacity, 4 * capacity, 8 * capacity]
         pairs = zip(widths, widths[1:], strict=False)
-        self.look, layers = look, [weight_normed(kind(a, b, kernel, stride, padding)) for a, b in pairs]
+        self.front_end, layers = front_end, [weight_normed(kind(a, b, kernel, stride, padding)) for a, b in pairs]
         self.layers = nn.ModuleList([*layers, kind(widths[-1], 1, 1)])
 
     def forward(self, x):
-        h, features = self.look(x), []
+        h, features = self.front_end(x), []
         for number, layer in enumerate(self.layers):
             h = layer(F.leaky_relu(h, 0.2) if number else h)
             features.append(h)
@@ -50,7 +50,9 @@ class Discriminators(nn.Module):
 
     def __init__(self):
         super().__init__()
-        periods = [Net(lambda x, p=p: reshape_by_period(x, p), nn.Conv2d, (5, 1), (2, 0), (4, 1)) for p in (2, 3, 5, 7, 11)]
+        periods = [
+            Net(lambda x, p=p: reshape_by_period(x, p), nn.Conv2d, (5, 1), (2, 0), (4, 1)) for p in (2, 3, 5, 7, 11)
+        ]
         scales = [Net(lambda x, f=f: F.avg_pool1d(x, f), nn.Conv1d, 15, 7, 4) for f in (1, 2, 4)]
         self.nets = nn.ModuleList(periods + scales)
 
@@ -63,16 +65,16 @@ class Ours:
 
     def __init__(self):
         model = SampleVAE(Config.preset("gpu", seconds=1.0, **RAVE))
-        self.length, self.bank, self.encoder = 45_056, model.decoder.head.bank, model.encoder.ears.layers
-        self.read, self.write, self.decoder = model.encoder.read, model.decoder.write, model.decoder.head
+        self.length, self.bank, self.encoder = 45_056, model.decoder.head.bank, model.encoder.frontend.layers
+        self.posterior, self.project, self.decoder = model.encoder.project, model.decoder.project, model.decoder.head
         self.discriminators, self.parts = Discriminators(), [model.encoder, model.decoder]
 
     def encode(self, bands):
-        mean, spread, _ = self.read(self.encoder(bands)).split((128, 128, 0), 1)
+        mean, spread, _ = self.posterior(self.encoder(bands)).split((128, 128, 0), 1)
         return mean, spread
 
     def decode(self, z):
-        return self.decoder.voice(self.decoder.layers(self.write(z)))
+        return self.decoder.output(self.decoder.layers(self.project(z)))
 
     def analysis(self, x):
         return self.bank.analysis(x)
@@ -92,13 +94,13 @@ class Theirs:
         def net(kind, kernel):
             return lambda in_size=1, **_: theirs.ConvNet(in_size, 1, 96, 4, kernel, 4, kind)
 
-        benches = [theirs.MultiPeriodDiscriminator([2, 3, 5, 7, 11], net(nn.Conv2d, (5, 1)))]
-        benches.append(theirs.MultiScaleDiscriminator(3, net(nn.Conv1d, 15)))
-        self.benches, self.length = nn.ModuleList(benches), 45_056
+        groups = [theirs.MultiPeriodDiscriminator([2, 3, 5, 7, 11], net(nn.Conv2d, (5, 1)))]
+        groups.append(theirs.MultiScaleDiscriminator(3, net(nn.Conv1d, 15)))
+        self.groups, self.length = nn.ModuleList(groups), 45_056
         self.analysis, self.synthesis, self.decode = nets["bank"], nets["bank"].inverse, nets["decoder"]
         self.encoder, self.parts = nets["encoder"], [nets["encoder"], nets["decoder"]]
-        self.discriminators = lambda x: [found for bench in self.benches for found in bench(x)]
-        self.discriminators.parameters = self.benches.parameters
+        self.discriminators = lambda x: [found for group in self.groups for found in group(x)]
+        self.discriminators.parameters = self.groups.parameters
 
     def encode(self, bands):
         return self.encoder(bands).chunk(2, 1)
@@ -125,8 +127,11 @@ class Rave:
     def __init__(self, nets):
         self.nets = nets
         self.makers = [weight for part in nets.parts for weight in part.parameters()]
-        self.judges = [*nets.discriminators.parameters()]
-        self.making, self.judging = Adam(self.makers, 1e-3, (0.5, 0.9)), Adam(self.judges, 1e-4, (0.5, 0.9))
+        self.discriminator_weights = [*nets.discriminators.parameters()]
+        self.generator_optimizer, self.discriminator_optimizer = (
+            Adam(self.makers, 1e-3, (0.5, 0.9)),
+            Adam(self.discriminator_weights, 1e-4, (0.5, 0.9)),
+        )
 
     def made(self, x, frozen):
         bands = self.nets.analysis(x)
@@ -143,21 +148,21 @@ class Rave:
     def first(self, x):
         "A step of the first phase."
         _, loss = self.made(x, frozen=False)
-        self.making.zero_grad()
+        self.generator_optimizer.zero_grad()
         loss.backward()
-        self.making.step()
+        self.generator_optimizer.step()
 
-    def second(self, x, judging):
+    def second(self, x, for_discriminators):
         "A step of the second phase: for the discriminators, or for the decoder."
         y, loss = self.made(x, frozen=True)
         pairs = [[h.chunk(2) for h in features] for features in self.nets.discriminators(torch.cat([x, y]))]
         hinge = sum((F.relu(1 - f[-1][0]) + F.relu(1 + f[-1][1])).mean() for f in pairs)
         unlike = [(real - made).abs().mean() / real.abs().mean() for f in pairs for real, made in f[1:]]
-        verdict = sum(-f[-1][1].mean() for f in pairs)
-        optimiser = self.judging if judging else self.making
-        optimiser.zero_grad()
-        (hinge if judging else loss + 20 * sum(unlike) / len(unlike) + verdict).backward()
-        optimiser.step()
+        adversarial = sum(-f[-1][1].mean() for f in pairs)
+        optimizer = self.discriminator_optimizer if for_discriminators else self.generator_optimizer
+        optimizer.zero_grad()
+        (hinge if for_discriminators else loss + 20 * sum(unlike) / len(unlike) + adversarial).backward()
+        optimizer.step()
 
 
 def sounds(count, length, device="cpu"):
@@ -170,7 +175,7 @@ def ours(kind, **changes):
     "A phase of our own training, ready for a step."
     torch.manual_seed(0)
     config = Config.preset("gpu", seconds=1.0, **changes)
-    return kind(SampleVAE(config), 1000, make_fabric(config))
+    return kind(SampleVAE(config), config, 1000, make_fabric(config))
 
 
 def turns(works, repeats):
@@ -188,18 +193,18 @@ def beside_rave(options):
     "The table for a processor."
     nets = Theirs(options.source) if options.source else Ours()
     rave, x, own = Rave(nets), sounds(options.batch, nets.length), sounds(options.batch, 44_100)
-    size = sum(weight.numel() for weight in rave.judges) / 1e6
+    size = sum(weight.numel() for weight in rave.discriminator_weights) / 1e6
     print(f"RAVE 2: {sum(w.numel() for w in rave.makers) / 1e6:.1f} M weights, its discriminators {size:.1f} M")
     form = dict(batch_size=options.batch, device="cpu", precision="32")
     first, second = ours(RepresentationPhase, **form), ours(AdversarialPhase, **form)
     calls = [lambda: rave.first(x), lambda: first.step(own, 500)]
     calls += [lambda: rave.second(x, False), lambda: rave.second(x, True), lambda: second.step(own, 500)]
-    theirs, mine, decoder, judges, both = turns(calls, options.repeats)
-    mixed = ((EVERY - 1) * decoder + judges) / EVERY
+    theirs, mine, decoder, discriminators, both = turns(calls, options.repeats)
+    mixed = ((EVERY - 1) * decoder + discriminators) / EVERY
     rows = [
         {"phase": "representation", "RAVE, s": theirs, "ours, s": mine},
-        {"phase": "adversarial, decoder or judges", "RAVE, s": mixed, "ours, s": both},
-        {"phase": "adversarial, decoder and judges", "RAVE, s": decoder + judges, "ours, s": both},
+        {"phase": "adversarial, decoder or discriminators", "RAVE, s": mixed, "ours, s": both},
+        {"phase": "adversarial, decoder and discriminators", "RAVE, s": decoder + discriminators, "ours, s": both},
     ]
     for row in rows:
         row |= {"times": row["RAVE, s"] / row["ours, s"], "audio s / s": options.batch / row["ours, s"]}
@@ -214,7 +219,7 @@ def on_gpu(options):
     rows = []
     for kind in RepresentationPhase, AdversarialPhase:
         for precision in "32", "bf16":
-            for compiled in "no", "yes":
+            for compiled in False, True:
                 torch.compiler.reset()
                 torch.cuda.reset_peak_memory_stats()
                 form = dict(batch_size=options.batch, device="cuda", precision=precision, compile=compiled)
@@ -226,9 +231,9 @@ def on_gpu(options):
                 for step in range(30):
                     phase.step(x, 500 + step)
                 torch.cuda.synchronize()
-                spent = (time.perf_counter() - begin) / 30
-                row = {"phase": kind.__name__.lower(), "precision": precision, "compiled": compiled, "ms": 1e3 * spent}
-                row |= {"audio s / s": options.batch / spent, "GiB": torch.cuda.max_memory_allocated() / 2**30}
+                used = (time.perf_counter() - begin) / 30
+                row = {"phase": kind.__name__.lower(), "precision": precision, "compiled": compiled, "ms": 1e3 * used}
+                row |= {"audio s / s": options.batch / used, "GiB": torch.cuda.max_memory_allocated() / 2**30}
                 print(row)
                 rows.append(row)
         with torch.profiler.profile() as profile:
@@ -251,7 +256,10 @@ def main():
     rows = beside_rave(options) if options.device == "cpu" else on_gpu(options)
     about = {"peer": f"RAVE 2 from {'its source' if options.source else 'our own parts'}", "batch": options.batch}
     name = "train" if options.device == "cpu" else "train-gpu"
-    write_json(CLONE / f"data/{name}.json", about | {"threads": options.threads, "hardware": hardware(), "rows": rows})
+    write_json(
+        CLONE / f"data/{name}.json",
+        about | {"date": time.strftime("%Y-%m-%d"), "threads": options.threads, "hardware": hardware(), "rows": rows},
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ __all__ = ['LAION', 'CLAP_CHECKPOINTS', 'repeat_to_length', 'htsat', 'ClapAudio'
            'load_embeddings']
 
 # %% ../nbs/41_clap.ipynb #94c18a3d
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -56,8 +57,11 @@ assert repeat_to_length(torch.tensor([[1.0, 2, 3]]), 8).tolist() == [[1, 2, 3, 1
 # %% ../nbs/41_clap.ipynb #b72c0277
 def htsat(width: int) -> nn.Module:
     "LAION's audio transformer, without weights. (https://arxiv.org/abs/2202.00874)"
-    from laion_clap.clap_module.htsat import create_htsat_model  # takes seconds, and a checkpoint
-
+    arguments, sys.argv = sys.argv, sys.argv[:1]  # when imported, laion_clap reads the command line of the program
+    try:
+        from laion_clap.clap_module.htsat import create_htsat_model  # takes seconds
+    finally:
+        sys.argv = arguments
     name = {96: "tiny", 128: "base", 256: "large"}[width]
     heard = dict(mel_bins=64, sample_rate=48_000, window_size=1024, hop_size=480, fmin=50, fmax=14_000)
     return create_htsat_model(SimpleNamespace(model_name=name, class_num=527, **heard))
