@@ -564,6 +564,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                     'samplevae.parallel.map_in_forks': ('parallel.html#map_in_forks', 'samplevae/parallel.py'),
                                     'samplevae.parallel.map_in_threads': ('parallel.html#map_in_threads', 'samplevae/parallel.py'),
                                     'samplevae.parallel.parallel_map': ('parallel.html#parallel_map', 'samplevae/parallel.py'),
+                                    'samplevae.parallel.results_in_order': ('parallel.html#results_in_order', 'samplevae/parallel.py'),
                                     'samplevae.parallel.run_in_fork': ('parallel.html#run_in_fork', 'samplevae/parallel.py')},
             'samplevae.phases': { 'samplevae.phases.AdversarialPhase': ('phases.html#adversarialphase', 'samplevae/phases.py'),
                                   'samplevae.phases.AdversarialPhase.__init__': ( 'phases.html#adversarialphase.__init__',
