@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from samplevae.checkerboard import decoder_artifacts, measure_artifacts
 from samplevae.config import Config
-from samplevae.display import STYLE, draw_spectrogram
+from samplevae.display import draw_spectrogram, use_style
 from samplevae.files import CLONE, read_json, write_json
 from samplevae.losses import spectral_distance
 from samplevae.monitoring import energy_distance_to_reconstruction, held_out, reconstruct
@@ -72,7 +72,7 @@ def decoding(model, repeats=21):
 def picture(models, held, rate):
     "Eight held-out sounds, and their reconstructions by each model."
     rows = {"original": held[::8]} | {name: reconstruct(model, held[::8]) for name, model in models.items()}
-    form = dict(figsize=(10, 1.1 * len(rows)), squeeze=False, latent_shape="constrained")
+    form = dict(figsize=(10, 1.1 * len(rows)), squeeze=False, layout="constrained")
     figure, axes = plt.subplots(len(rows), len(held[::8]), **form)
     for line, (name, sounds) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
@@ -90,7 +90,7 @@ def main():
     options.add_argument("--size", default="base")
     options = options.parse_args()
     torch.set_num_threads(1)
-    plt.rcParams |= STYLE
+    use_style()
     place = CLONE / "outputs/heads"
     place.mkdir(parents=True, exist_ok=True)
     path = place / "store"

@@ -13,7 +13,7 @@ import torch
 from samplevae.checkerboard import decoder_artifacts, measure_artifacts
 from samplevae.config import describe_settings, open_run
 from samplevae.dataset import prepare_store
-from samplevae.display import STYLE
+from samplevae.display import use_style
 from samplevae.files import CLONE, write_json
 from samplevae.monitoring import (
     TrainingLog,
@@ -38,7 +38,7 @@ def recognised(x, y, rate):
 
 def main(folder):
     "Look at both models of a run: before the second phase, and after."
-    plt.rcParams |= STYLE
+    use_style()
     torch.set_num_threads(1)
     run = open_run(folder)
     store, entry = prepare_store(run), run.manifest()["train"]
