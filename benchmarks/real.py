@@ -7,7 +7,6 @@ benchmarks/results/real.json and four pictures in nbs/images. What is played the
 
 import sys
 
-import matplotlib.pyplot as plt
 import torch
 
 from samplevae.checkerboard import decoder_artifacts, measure_artifacts

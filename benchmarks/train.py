@@ -257,7 +257,7 @@ def main():
     about = {"peer": f"RAVE 2 from {'its source' if options.source else 'our own parts'}", "batch": options.batch}
     name = "train" if options.device == "cpu" else "train-gpu"
     write_json(
-        CLONE / f"data/{name}.json",
+        CLONE / f"benchmarks/results/{name}.json",
         about | {"date": time.strftime("%Y-%m-%d"), "threads": options.threads, "hardware": hardware(), "rows": rows},
     )
 

@@ -35,6 +35,11 @@ def command(capsys):
     return run
 
 
+def pytest_collection_modifyitems(items):
+    "The longest first, so that no core has to wait at the end."
+    items.sort(key=lambda item: "long" not in item.keywords)
+
+
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory):
     "A finished run of the smallest preset. Look, but change nothing."

@@ -98,10 +98,11 @@ def test_a_finished_run_is_not_run_again(smoke_run, command):
     assert {path.name for path in after if after[path] != before.get(path)} <= {"config.json", ".lock"}
 
 
-def test_other_settings_are_refused_and_fresh_repeats_just_what_depends_on_them(smoke_run, tmp_path):
+@pytest.mark.long
+def test_other_settings_are_refused_and_fresh_repeats_just_what_depends_on_them(smoke_run, tmp_path, command):
     copy = shutil.copytree(smoke_run, tmp_path / "copy")
     weights = (copy / "vae/model.safetensors").stat().st_mtime_ns
-    done = samplevae("run", "--preset", "smoke", "--out", copy, "--set", "prior_steps=4")
+    done = command("run", "--preset", "smoke", "--out", copy, "--set", "prior_steps=4")
     assert done.returncode == 2 and "prior_steps 5 (now 4)" in done.stderr and "--fresh" in done.stderr
     assert open_run(copy).finished("evaluate"), "nothing lost"
     done = samplevae("run", "--preset", "smoke", "--out", copy, "--set", "prior_steps=4", "--fresh")

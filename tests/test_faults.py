@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 import soundfile
 import torch
 from conftest import samplevae
@@ -18,11 +19,12 @@ from samplevae.runs import Run
 from samplevae.settings import STAGES
 from samplevae.synthesis import synthesise
 
-LONG = ["--set", "steps=200", "--set", "save_every=0"]
+BRIEF = ["--set", "embedding=mel", "--set", "samples=16"]  # to evaluate in little time
+LONG = ["--set", "steps=200", "--set", "save_every=0", *BRIEF]
 
 
-def begin(out, environment, steps=0):
-    "Start a run in a process group of its own and wait until it has done more than `steps` and saved them."
+def begin(out, environment, ready):
+    "Start a run in a process group of its own, and wait until it is `ready()`."
     command = [sys.executable, "-m", "samplevae.cli"]
     arguments = ["run", "--preset", "smoke", "--out", str(out), *LONG]
     process = subprocess.Popen(
@@ -34,11 +36,15 @@ def begin(out, environment, steps=0):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores Ctrl-C otherwise
     )
     until = time.time() + 600
-    log, saved = out / "train.jsonl", out / "checkpoint.safetensors"
-    while not saved.exists() or len(log.read_text().splitlines()) <= steps:
+    while not ready():
         assert process.poll() is None and time.time() < until, process.stderr.read()
         time.sleep(0.05)
     return process
+
+
+def has_saved(out, steps=0):
+    "Whether a run has done more than `steps` and saved them."
+    return (out / "checkpoint.safetensors").exists() and len((out / "train.jsonl").read_text().splitlines()) > steps
 
 
 def stop(process, out, how):
@@ -49,10 +55,11 @@ def stop(process, out, how):
     return len((out / "train.jsonl").read_text().splitlines())
 
 
+@pytest.mark.long
 def test_a_run_that_was_stopped_twice_goes_on(tmp_path, environment):
     out = tmp_path / "run"
-    killed = stop(begin(out, environment), out, signal.SIGKILL)
-    process = begin(out, environment, killed)
+    killed = stop(begin(out, environment, lambda: has_saved(out)), out, signal.SIGKILL)
+    process = begin(out, environment, lambda: has_saved(out, killed))
     interrupted = stop(process, out, signal.SIGINT)
     assert process.returncode == 130 and "goes on from here" in process.stderr.read()
     assert 0 < killed < interrupted < 200
@@ -76,13 +83,15 @@ def test_a_stage_that_fails_says_where_and_keeps_what_was_finished(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_two_processes_do_not_share_a_folder(tmp_path, environment):
-    process = begin(tmp_path / "run", environment)
-    done = samplevae("run", "--preset", "smoke", "--out", tmp_path / "run", *LONG)
+def test_two_processes_do_not_share_a_folder(tmp_path, environment, command):
+    process = begin(tmp_path / "run", environment, (tmp_path / "run/config.json").exists)
+    done = command("run", "--preset", "smoke", "--out", tmp_path / "run", *LONG)
     os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=600)
     assert done.returncode == 2 and "another process" in done.stderr
 
 
+@pytest.mark.long
 def test_a_folder_of_sounds_of_all_sorts(tmp_path):
     sounds = tmp_path / "my {sounds}"
     sounds.mkdir()
@@ -93,7 +102,7 @@ def test_a_folder_of_sounds_of_all_sorts(tmp_path):
         soundfile.write(sounds / f"{number}{('.wav', '.flac', '.aiff')[number % 3]}", stereo.numpy(), rate)
         (sounds / f"text {number}.wav").write_text("no sound at all")
     (sounds / "silence.wav").write_bytes((sounds / "0.wav").read_bytes()[:44])
-    arguments = "run", "--preset", "smoke", "--data", sounds, "--out", tmp_path / "{out}"
+    arguments = "run", "--preset", "smoke", "--data", sounds, "--out", tmp_path / "{out}", *BRIEF
     done = samplevae(*arguments)
     assert done.returncode == 0, done.stderr
     warning = "only 30 of 61 sounds could be used: 30 not a sound, or damaged"
@@ -107,11 +116,12 @@ def test_a_folder_of_sounds_of_all_sorts(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_a_batch_does_its_runs_and_one_that_fails_stops_no_other(tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/0.wav").write_text("nothing")
     rows = "broken: {data: bad}\n  good: {latent: 4}"
-    (tmp_path / "two.yaml").write_text(f"out: many\ncommon: {{preset: smoke}}\nruns:\n  {rows}\n")
+    (tmp_path / "two.yaml").write_text(f"out: many\ncommon: {{preset: smoke, embedding: mel, samples: 16}}\nruns:\n  {rows}\n")
     done = samplevae("batch", "two.yaml", cwd=tmp_path)
     assert done.returncode == 1 and "1 of 2 runs are done" in done.stdout
     run = open_run(tmp_path / "many/good")

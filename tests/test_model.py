@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-
 from safetensors.torch import load_file, save_file
 
 import samplevae.vae as vae

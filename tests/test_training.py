@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from copy import deepcopy
 
 import pytest
 import torch
 from conftest import samplevae
-from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
-
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from torch import distributed, multiprocessing
 
 from samplevae import phases, training
@@ -132,6 +132,7 @@ def gradients(rank, processes, folder):
         distributed.destroy_process_group()
 
 
+@pytest.mark.long
 def test_two_processes_compute_the_gradient_of_one(tmp_path):
     for processes in 1, 2:
         multiprocessing.spawn(gradients, (processes, tmp_path), nprocs=processes)
@@ -142,6 +143,7 @@ def test_two_processes_compute_the_gradient_of_one(tmp_path):
         assert max((a - b).abs().max() for a, b in zip(one, two, strict=True)) < 1e-9 * largest, WHOLE_BATCH[number]
 
 
+@pytest.mark.long
 def test_two_processes_learn_as_one_does(smoke_run, tmp_path):
     "Rounding grows from step to step, so the courses agree, and not the digits."
     done = samplevae("train", "--preset", "smoke", "--accelerator", "cpu", "--devices", "2", "--out", tmp_path / "two")
@@ -158,6 +160,7 @@ def test_what_depends_on_the_part_of_a_process_is_refused():
         Config.preset("smoke", devices=2, phase_shuffle=2)
 
 
+@pytest.mark.long
 def test_two_nodes_share_the_work_by_torchrun(tmp_path):
     train = ["-m", "samplevae.cli", "train", "--preset", "smoke", "--accelerator", "cpu", "--nodes", "2"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--master-port", "29533"]
@@ -429,6 +432,7 @@ def test_a_batch_is_a_function_of_the_step(tmp_path):
     assert not torch.equal(first[:8], training_batch(sounds, run.config, steps))
 
 
+@pytest.mark.long
 def test_a_run_that_gets_sigterm_saves_and_says_so(tmp_path):
     command = [sys.executable, "-m", "samplevae.cli", "run", "--preset", "smoke", "--out", str(tmp_path / "run")]
     slow = ["--set", "steps=100000", "--set", "save_every=1000"]
@@ -436,6 +440,7 @@ def test_a_run_that_gets_sigterm_saves_and_says_so(tmp_path):
     log = tmp_path / "run/train.jsonl"
     while not (log.exists() and len(log.read_text().splitlines()) > 3):
         assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
     os.kill(process.pid, signal.SIGTERM)  # this process alone: it has to tell its kernel
     said = process.communicate(timeout=600)[1]
     assert process.returncode == 143 and "goes on from here" in said and "Traceback" not in said, said
