@@ -18,7 +18,7 @@ from samplevae.embeddings import mel_embedding
 from samplevae.files import CLONE, write_json
 from samplevae.layers import remove_weight_norm
 from samplevae.metrics import frechet
-from samplevae.monitoring import energy_distance_to_reconstruction, held_out, reconstruct
+from samplevae.monitoring import held_out, reconstruct, reconstruction_energy_distance
 from samplevae.phases import AdversarialPhase, make_fabric, training_batch, update_ema
 from samplevae.reconstruction import reconstruction_metrics
 from samplevae.runs import hardware
@@ -63,7 +63,7 @@ def score(model, store):
     found = {name: value.nanmedian().item() for name, value in reconstruction_metrics(x, y, store.rate).items()}
     row = {
         "Fréchet (mel)": frechet(real, mel_embedding(y, store.rate)),
-        "energy distance": energy_distance_to_reconstruction(model, x),
+        "energy distance": reconstruction_energy_distance(model, x),
     }
     row |= {name: found[name] for name in ("spectral distance", "log-mel, dB", "decay, ms")}
     return row | {"comb, dB": marks["comb"], "highest line, dB": marks["highest line"]}

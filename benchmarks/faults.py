@@ -100,7 +100,7 @@ def main():
                 progress.update(sum(map(len, rows.values())))
         held, new = points["mel"]["none"][::2], {name: cloud[1::2] for name, cloud in points["mel"].items()}
         for name, cloud in new.items():
-            rows["mel"][name]["memorised"] = memorised(real["mel"], held, cloud, repeats=100).cell()
+            rows["mel"][name]["memorised"] = memorised(real["mel"], held, cloud, repeats=100).as_dict()
         shared, _, line = find_copies(reference, others[::2], others[1::2], both.rate)
         cut = find_copies(reference, others[::2], 0.3 * reference[:200, : both.rate // 4], both.rate)[0]
     about = (

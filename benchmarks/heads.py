@@ -19,7 +19,7 @@ from samplevae.config import Config
 from samplevae.display import draw_spectrogram, use_style
 from samplevae.files import CLONE, read_json, write_json
 from samplevae.losses import spectral_distance
-from samplevae.monitoring import energy_distance_to_reconstruction, held_out, reconstruct
+from samplevae.monitoring import held_out, reconstruct, reconstruction_energy_distance
 from samplevae.phases import RepresentationPhase, make_fabric, training_batch
 from samplevae.runs import hardware
 from samplevae.sources import folder_source
@@ -117,7 +117,7 @@ def main():
             }
             rows[name] |= {"held-out distance": trained["curve"][-1][2], "highest line, dB": marks["highest line"]}
             rows[name] |= {"average line, dB": marks["average line"], "comb, dB": marks["comb"]}
-            rows[name]["energy distance"] = energy_distance_to_reconstruction(model, held)
+            rows[name]["energy distance"] = reconstruction_energy_distance(model, held)
             rows[name]["curve"] = trained["curve"]
     silence = spectral_distance(held[:, None], 0 * held[:, None]).mean().item()
     marks = measure_artifacts(store.split("train").sounds(slice(0, 96)), 256)

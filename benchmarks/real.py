@@ -1,6 +1,6 @@
 """The pictures and numbers of a finished run on recorded sounds, for the chapter on training.
 
-`OMP_NUM_THREADS=1 samplevae train --preset gpu --data FOLDER --out outputs/real --set batch=8 --set hop=512 --set steps=4800
+`OMP_NUM_THREADS=1 samplevae train --preset gpu --data FOLDER --out outputs/real --set batch_size=8 --set hop_length=512 --set steps=4800
 --set adversarial_steps=300 --set augment=pitch,tilt` and then `python benchmarks/real.py outputs/real`, which leaves
 benchmarks/results/real.json and four pictures in nbs/images. What is played there is not kept: the sounds are not ours.
 """
@@ -16,11 +16,11 @@ from samplevae.display import use_style
 from samplevae.files import CLONE, write_json
 from samplevae.monitoring import (
     TrainingLog,
-    energy_distance_to_reconstruction,
     held_out,
     plot_curves,
     plot_pairs,
     reconstruct,
+    reconstruction_energy_distance,
 )
 from samplevae.reconstruction import log_mel, pitch_error
 from samplevae.training import best_and_worst_reconstructions, training_summary
@@ -49,12 +49,12 @@ def main(folder):
         moved = pitch_error(x, y, store.rate)
         rows[name] = (
             training_summary(model, store)
-            | {"energy distance": energy_distance_to_reconstruction(model, x)}
+            | {"energy distance": reconstruction_energy_distance(model, x)}
             | decoder_artifacts(model, 96)
         )
         rows[name] |= {
             "nearest to its own original": recognised(x, y, store.rate),
-            "with a tone": moved.isfinite().sum().item(),
+            "with a pitch": moved.isfinite().sum().item(),
             "of these, within a semitone": (moved < 1).sum().item(),
         }
         print(name, rows[name])

@@ -38,9 +38,6 @@ def chapter_title(notebook: NotebookNode) -> str:
     "The first heading."
     return next(cell.source for cell in notebook.cells if cell.cell_type == "markdown").partition("\n")[0].strip("# ")
 
-
-[path.stem for path in list_chapters()]
-
 # %% ../nbs/98_book.ipynb #a64bcade
 def has_parameters(notebook: NotebookNode) -> bool:
     "Whether papermill has something to set."

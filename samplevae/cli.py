@@ -74,7 +74,7 @@ def add_evaluate_command(commands: Any) -> None:
     add("--embedding", default="auto", help="auto, mel, drumnet[:FILE], clap[:general], clap:FILE, with commas")
     add("--rate", type=int, default=44_100, help="Hz, for a folder as reference; default: 44100")
     add("--seconds", type=float, default=1.0, help="length, for a folder as reference; default: 1")
-    add("--most", type=int, default=4000, help="sounds to take from each, at random; default: 4000")
+    add("--max-sounds", type=int, default=4000, help="sounds to take from each, at random; default: 4000")
 
 # %% ../nbs/97_cli.ipynb #2b85cb83
 def parse_changes(
@@ -85,9 +85,6 @@ def parse_changes(
         if "=" not in pair:
             raise Refused(f"--set takes NAME=VALUE, not {pair!r}")
     return dict(pair.split("=", 1) for pair in pairs)
-
-
-parse_changes(["latent=32", "data=a=b"])
 
 # %% ../nbs/97_cli.ipynb #dfd186d8
 def next_steps(run: Run) -> str:
@@ -134,7 +131,7 @@ def list_settings() -> str:
             name: "auto" if (value := getattr(config, known.name)) is None else value
             for name, config in presets.items()
         }
-        choices = ", ".join(known.metadata["among"])
+        choices = ", ".join(known.metadata["choices"])
         text = known.metadata["doc"] + (f" ({choices})" if choices else "")
         rows.append({"setting": known.name} | values | {"": text})
     return text_table(rows)
@@ -155,19 +152,19 @@ def run_or_train(options: argparse.Namespace) -> str:  # where the results are
 
 
 def evaluate_command(options: argparse.Namespace) -> str:  # the tables, and where the rest is
-    "Score others' sounds."
+    "Options -> the tables of the scored sets, and where the report is."
     from samplevae.comparison import score_folders  # takes seconds
 
     name = "-".join(path.resolve().stem for path in options.sounds[:3])
     out = options.out or Path("outputs") / f"{name}-against-{options.reference.resolve().name}"
-    form = options.embedding, options.rate, options.seconds, options.most
-    run = score_folders(options.sounds, options.reference, out, *form)
+    limits = options.embedding, options.rate, options.seconds, options.max_sounds
+    run = score_folders(options.sounds, options.reference, out, *limits)
     tables = [f"{name}\n{text_table(rows)}" for name, rows in read_json(run / "metrics.json").items()]
     return "\n\n".join([*tables, f"report  {run / 'report.html'}"])
 
 # %% ../nbs/97_cli.ipynb #1c443218
 def dispatch(options: argparse.Namespace) -> int:  # exit code
-    "Do what the options ask for."
+    "Parsed options -> exit code; prints the result."
     if options.command == "settings":
         print(list_settings())
     elif options.command == "show":

@@ -242,8 +242,8 @@ def score_folders(
     most: int = 4000,  # sounds from each
 ) -> Run:
     "Measure folders, exports and runs against real sounds, and leave the result in a folder."
-    form = {"sample_rate": rate, "seconds": seconds, "embedding": embedding}
-    config = ScoredRunConfig(data=str(reference.absolute()), **form)
+    changes = {"sample_rate": rate, "seconds": seconds, "embedding": embedding}
+    config = ScoredRunConfig(data=str(reference.absolute()), **changes)
     check_score_request(paths, reference, out, embedding, most)
     config, store = reference_store(reference, config)
     out.parent.mkdir(parents=True, exist_ok=True)

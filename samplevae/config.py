@@ -58,9 +58,6 @@ def preset_and_changes(config: Config) -> tuple[str, dict[str, Any]]:
     name = min(PRESETS, key=lambda preset: len(changes[preset]))
     return name, changes[name]
 
-
-preset_and_changes(Config.preset("gpu", latent=12))
-
 # %% ../nbs/95_config.ipynb #9bad6518
 def describe_settings(config: Config) -> str:
     "Settings in a line."

@@ -34,7 +34,9 @@ class DataConfig(ClipConfig):
     kinds: str = setting("drums", "data", "what is synthesised: drums, all, or kinds with commas between them")
     num_clips: int = setting(4096, "data", "how many sounds are synthesised", 16, 10_000_000)
     data_seed: int = setting(0, "data", "which sounds are synthesised", 0, 2**31 - 1)
-    near_duplicates: str = setting("auto", "data", "of held-out sounds, in training", among=("auto", "drop", "keep"))
+    near_duplicates: str = setting(
+        "auto", "data", "training sounds that are nearly equal to a held-out one", choices=("auto", "drop", "keep")
+    )
 
     def check(self) -> None:
         super().check()

@@ -41,10 +41,14 @@ HEADS: dict[
 class DecoderConfig(EncoderConfig):
     "How a vector becomes a sound."
 
-    head: str = setting("istft", "train", "how the decoder ends", among=HEADS)
+    head: str = setting("istft", "train", "head of the decoder", choices=HEADS)
     noise_bands: int = setting(48, "train", "bands of the decoder's noise; 0: none", 0, 1024)
-    upsampling: str = setting("auto", "train", "of the heads rave and melgan", among=("auto", "linear", "transposed"))
-    modulation: str = setting("sigmoid", "train", "of amplitude, in these heads", among=("none", "sigmoid", "loudness"))
+    upsampling: str = setting(
+        "auto", "train", "upsampling in the heads rave and melgan", choices=("auto", "linear", "transposed")
+    )
+    modulation: str = setting(
+        "sigmoid", "train", "amplitude modulation in these heads", choices=("none", "sigmoid", "loudness")
+    )
 
     def check(self) -> None:
         super().check()
@@ -79,7 +83,7 @@ class IstftHead(nn.Module):
         parts = full_precision(self.waves(h)).mul_(self.levels(h))  # (B, F, 2 bins); in place, since it is large
         parts = repeat_draws(parts, draws)
         parts = parts.add_(self.noise(h, draws)) if self.noise else parts
-        return self.transform.istft(as_complex(parts), steady=True)[:, None]
+        return self.transform.istft(as_complex(parts), absolute_phase=True)[:, None]
 
 
 HEADS["istft"] = IstftHead
@@ -174,8 +178,8 @@ class Decoder(nn.Module):
         vector, width, n, columns = config.latent_shape == "vector", self.head.width, config.latent, config.columns
         linear = nn.Sequential(nn.Linear(n, width * columns), nn.Unflatten(1, (width, columns))) if vector else None
         self.project = linear or weight_normed(nn.Conv1d(n, width, 3, padding=1, bias=False))
-        form = n, config.sample_rate, config.hop_length, 8 * columns, config.harmonics
-        self.oscillator = HarmonicOscillator(*form) if config.pitch_dims else None
+        sizes = n, config.sample_rate, config.hop_length, 8 * columns, config.harmonics
+        self.oscillator = HarmonicOscillator(*sizes) if config.pitch_dims else None
 
     def forward(self, z: Tensor, draws: int = 0) -> Tensor:  # (B, N) or (B, N, columns) -> (B or draws B, 1, T)
         sound = full_precision(self.head(self.project(z), draws))

@@ -50,12 +50,16 @@ class EncoderConfig(ClipConfig):
     "How a sound becomes a vector."
 
     latent: int = setting(16, "train", "latent dimensions", 1, 65_536)
-    latent_shape: str = setting("vector", "train", "what a sound becomes", among=("vector", "sequence"))
-    size: str = setting("small", "train", "of the networks", among=SIZES)
-    frontend: str = setting("spectrogram", "train", "how the encoder begins", among=FRONT_ENDS)
-    harmonics: int = setting(4, "train", "of an oscillator, whose pitch begins the vector; 0: none", 0, 64)
+    latent_shape: str = setting(
+        "vector", "train", "one vector a sound, or a sequence of vectors", choices=("vector", "sequence")
+    )
+    size: str = setting("small", "train", "size of the networks", choices=SIZES)
+    frontend: str = setting("spectrogram", "train", "front end of the encoder", choices=FRONT_ENDS)
+    harmonics: int = setting(
+        4, "train", "harmonics of the oscillator, whose pitch is the first latent dimension; 0: none", 0, 64
+    )
     hop_length: int = setting(512, "train", "samples from one frame to the next", 16, 16_384)
-    activation: str = setting("leaky", "train", "where there are dilated convolutions", among=ACTIVATIONS)
+    activation: str = setting("leaky", "train", "activation of dilated convolutions", choices=ACTIVATIONS)
 
     def check(self) -> None:
         super().check()
@@ -110,9 +114,6 @@ def factor_strides(
         steps.append(most if total % most == 0 else 2)
         total //= steps[-1]
     return steps
-
-
-factor_strides(2048 // 16, 4), factor_strides(256, 8)
 
 # %% ../nbs/26_encoder.ipynb #6f55a703
 class ConvEncoder(nn.Module):

@@ -53,7 +53,9 @@ class EvaluationConfig(Settings):
     "How a run is measured."
 
     samples: int = setting(256, "evaluate", "sounds to generate from each prior", 8)
-    embedding: str = setting("auto", "evaluate", f"auto, or {', '.join(EMBEDDINGS)}, with commas")
+    embedding: str = setting(
+        "auto", "evaluate", f"embeddings to compare by: auto, or {', '.join(EMBEDDINGS)}, with commas"
+    )
 
     def check(self) -> None:
         super().check()
@@ -104,7 +106,7 @@ def reconstruction_rows(x: Tensor, y: Tensor, same: Tensor, rate: int) -> list[d
     rows = []
     for name, other in ({"their reconstructions": y} | others).items():
         parts = [reconstruction_metrics(a, b, rate) for a, b in zip(x.split(64), other.split(64), strict=True)]
-        values = {key: mean_with_interval(torch.cat([part[key] for part in parts])).cell() for key in parts[0]}
+        values = {key: mean_with_interval(torch.cat([part[key] for part in parts])).as_dict() for key in parts[0]}
         rows.append({"held-out sounds against": name, "number": len(x)} | values)
     return rows
 
@@ -115,13 +117,13 @@ def novelty_rows(
     "How new sounds are; fingerprints are compared with so many of the training sounds."
     points = {name: mel().embed(sounds, rate) for name, sounds in (sets | {"train": train, "held": held}).items()}
     portion = train[:: -(-len(train) // most)]
-    shared, _, line = find_copies(portion, held, torch.cat(list(sets.values())), rate)
+    shared, _, threshold = find_copies(portion, held, torch.cat(list(sets.values())), rate)
     ends, rows = np.cumsum([len(sounds) for sounds in sets.values()]), []
-    for (name, sounds), copied in zip(sets.items(), np.split(shared > line, ends[:-1]), strict=True):
+    for (name, sounds), copied in zip(sets.items(), np.split(shared > threshold, ends[:-1]), strict=True):
         nearer: Any = "too few"
         with suppress(TooFewPoints):
-            nearer = memorised(points["train"], points["held"], points[name], repeats=200).cell()
-        cells = {"nearer than held out (0.5: fair)": nearer, "copies by fingerprint": int(copied.sum())}
+            nearer = memorised(points["train"], points["held"], points[name], repeats=200).as_dict()
+        cells = {"memorised (0.5: fair)": nearer, "copies by fingerprint": int(copied.sum())}
         rows.append({"sounds": name, "number": len(sounds)} | cells | {"training sounds compared": len(portion)})
     return rows
 
@@ -139,13 +141,13 @@ def save_sounds(run: Run, group: str, sounds: Tensor, names: list[str]) -> None:
     "Save sounds and their pictures in the run's folder."
     for number, (sound, name) in enumerate(zip(sounds, names, strict=True), 1):
         picture = thumbnail(sound, run.config.sample_rate)
-        run.sound(f"{group}/{number:02}-{name.replace(' ', '_')}", sound.numpy(), picture)
+        run.save_sound(f"{group}/{number:02}-{name.replace(' ', '_')}", sound.numpy(), picture)
         plt.close(picture)
 
 
 def save_figure(run: Run, name: str, figure: Figure, caption: str) -> None:
     "Save a figure in the run's folder."
-    run.figure(name, figure, caption)
+    run.save_figure(name, figure, caption)
     plt.close(figure)
 
 # %% ../nbs/45_evaluation.ipynb #38186e9c

@@ -77,7 +77,7 @@ def terminating_children(work: Callable[..., Any], *arguments: Any, **options: A
 
 # %% ../nbs/96_experiments.ipynb #52a4ffef
 def run_stage(run: Run, stage: str) -> None:
-    "Execute the chapter of a stage; raises `Failed` with its last words."
+    "Execute the chapter of a stage with papermill; raises `StageFailed` with the error and where the executed copy is."
     import papermill  # takes seconds, and a finished run does not need it
     from nbclient.exceptions import DeadKernelError
 
@@ -135,7 +135,7 @@ def check_request(config: Config) -> None:
 
 
 def data_report_line(run: Run) -> str:
-    "What became of all sounds that were found, and who says which."
+    "The summary of the store, and the path of its report."
     from samplevae.dataset import prepare_store
 
     store = prepare_store(run)

@@ -26,7 +26,7 @@ def sound_keys(
     index: Tensor,  # (B,) numbers of the sounds
     seed: int = 0,
 ) -> Tensor:  # (B,) int32
-    "A key for each sound, from which all its chance comes."
+    "Numbers of sounds and a seed -> a key for each, from which all its random numbers follow."
     return scramble(index.to(torch.int32) + scramble(torch.tensor(seed, dtype=torch.int32, device=index.device)))
 
 

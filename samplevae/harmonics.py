@@ -15,13 +15,13 @@ from .layers import full_precision
 
 # %% ../nbs/25_harmonics.ipynb #6503647f
 def dominant_pitch(x: Tensor, rate: int) -> tuple[Tensor, Tensor]:  # (B, T) -> (B,), Hz, and (B,)
-    "The loudest line of a sound after its attack, and what share of the energy lies within a semitone of it."
+    "The strongest peak of the spectrum after the attack: its frequency, and the share of the energy within a semitone of it."
     part = x[:, min(round(0.03 * rate), x.shape[1] // 4) : round(0.4 * rate)]
     window = torch.hann_window(part.shape[1], device=x.device)
     power = torch.fft.rfft(part * window, 2 * rate).abs().square()  # half a Hz apart
     frequency = torch.arange(power.shape[1], device=x.device) / 2
     pitch = frequency[power[:, 60:].argmax(1) + 60]
-    width = (0.06 * pitch).clamp(min=2 * rate / part.shape[1])  # no window sees a line narrower than that
+    width = (0.06 * pitch).clamp(min=2 * rate / part.shape[1])  # no window shows a peak narrower than that
     near = (frequency - pitch[:, None]).abs() < width[:, None]
     return pitch, (power * near).sum(1) / (power.sum(1) + 1e-9)
 

@@ -31,20 +31,20 @@ class Score(float):
             1.73 * np.std(values[1:], ddof=1) if len(values) > 2 else np.nan
         )  # 90% of a t with 19 degrees of freedom
         score.low, score.high = float(score - margin), float(score + margin)
-        score.numbers, score.about = tuple(map(len, sets)), {}
+        score.counts, score.extra = tuple(map(len, sets)), {}
         return score
 
     def __repr__(self) -> str:
         return f"{float(self):.4g}" + f" [{self.low:.3g}, {self.high:.3g}]" * bool(np.isfinite(self.low))
 
-    def within(self, least: float, most: float) -> Self:
+    def clipped(self, least: float, most: float) -> Self:
         "The same, its interval cut to what is possible."
         self.low, self.high = max(self.low, least), min(self.high, most)
         return self
 
-    def cell(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float]:
         "Value and interval, for a table."
-        return {"value": float(self), "low": self.low, "high": self.high} | self.about
+        return {"value": float(self), "low": self.low, "high": self.high} | self.extra
 
 
 def half_masks(n: int, repeats: int, seed: int) -> np.ndarray:  # (1 + repeats, n) bool
@@ -89,7 +89,7 @@ def check_pair(real: np.ndarray, fake: np.ndarray, least: int = MIN_POINTS) -> t
 def with_interval(
     measure: Callable[[np.ndarray, np.ndarray], float], real: np.ndarray, fake: np.ndarray, repeats: int
 ) -> Score:
-    "A measure of two sets, and of random halves of them."
+    "A measure of two sets, with a 90% interval from random halves of both."
     real, fake = check_pair(real, fake)
     masks = zip(half_masks(len(real), repeats, 0), half_masks(len(fake), repeats, 1), strict=True)
     return Score([measure(real[a], fake[b]) for a, b in masks], real, fake)

@@ -18,7 +18,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 # %% ../nbs/21_layers.ipynb #fb9d6efc
 class Snake(nn.Module):
-    "A line with a ripple whose frequency is learned, channel by channel (https://arxiv.org/abs/2006.08195)."
+    "x + sin(a x)**2 / a, with an `a` that is learned for each channel (https://arxiv.org/abs/2006.08195)."
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -76,29 +76,31 @@ class ConvNeXtBlock(nn.Module):
         return x + (self.scale * h).transpose(1, 2)
 
 # %% ../nbs/21_layers.ipynb #a62a3902
-def downsample(wide: int, wider: int, stride: int) -> nn.Module:
-    "A step from `stride` frames to one."
-    return weight_normed(nn.Conv1d(wide, wider, 2 * stride, stride, padding=stride // 2, bias=False))
+def downsample(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    "A strided convolution: (B, in, F) -> (B, out, F / stride)."
+    return weight_normed(nn.Conv1d(in_channels, out_channels, 2 * stride, stride, padding=stride // 2, bias=False))
 
 # %% ../nbs/21_layers.ipynb #6342c521
-def upsample(wide: int, narrow: int, stride: int, kind: str = "linear") -> nn.Module:
-    "A step from one frame to `stride`: convolve and interpolate linearly, or a transposed convolution."
-    if kind == "transposed":
-        return weight_normed(nn.ConvTranspose1d(wide, narrow, 2 * stride, stride, padding=stride // 2, bias=False))
-    convolve = weight_normed(nn.Conv1d(wide, narrow, 3, padding=1, bias=False))
+def upsample(in_channels: int, out_channels: int, stride: int, mode: str = "linear") -> nn.Module:
+    "Convolution and linear interpolation, or a transposed convolution: (B, in, F) -> (B, out, F * stride)."
+    if mode == "transposed":
+        return weight_normed(
+            nn.ConvTranspose1d(in_channels, out_channels, 2 * stride, stride, padding=stride // 2, bias=False)
+        )
+    convolve = weight_normed(nn.Conv1d(in_channels, out_channels, 3, padding=1, bias=False))
     return nn.Sequential(convolve, nn.Upsample(scale_factor=stride, mode="linear"))
 
 # %% ../nbs/21_layers.ipynb #a5bbfd48
 def amplitude_modulation(
     wave: Tensor,  # (B, C, T)
     level: Tensor,  # (B, none or 1 or C, T)
-    kind: str,
+    modulation: str,
 ) -> Tensor:  # (B, C, T)
-    "Waves made loud or soft."
-    if kind == "none":
+    "Waves times the gain that `level` encodes: none, sigmoid, or DDSP's loudness curve."
+    if modulation == "none":
         return wave
     gain = level.sigmoid()
-    return wave.tanh() * (gain if kind == "sigmoid" else 2 * gain**2.3 + 1e-7)
+    return wave.tanh() * (gain if modulation == "sigmoid" else 2 * gain**2.3 + 1e-7)
 
 
 class WaveformOutput(nn.Module):

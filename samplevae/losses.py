@@ -176,7 +176,7 @@ def kl_objective(
     free_bits: float = 0.0,  # nats that every dimension may use for nothing, on average over the batch
     capacity: float = 0.0,  # nats that a vector should use; 0: as few as it can
 ) -> Tensor:
-    "What is minimised of the KL divergence."
+    "The KL divergence of each sound and dimension -> what is minimised, with free bits or a capacity."
     kl = gather_batch(kl) if free_bits or capacity else kl
     total = kl.mean(0).clamp(min=free_bits).sum() if free_bits else kl.flatten(1).sum(1).mean()
     return (total - capacity).abs() if capacity else total
@@ -217,7 +217,7 @@ def attribute_loss(
     x: Tensor,  # (B, 1, T)
     names: list[str],  # n of them
 ) -> Tensor:
-    "How badly dimensions are ordered as the attributes are (https://arxiv.org/abs/2004.05485)."
+    "The mean difference of tanh(z_i - z_j) and sign(a_i - a_j) over all pairs of sounds (https://arxiv.org/abs/2004.05485)."
     power = magnitudes(x[:, 0], 1024).square()
     values = gather_batch(torch.stack([ATTRIBUTES[name](power) for name in names], 1))  # (B, n)
     z = gather_batch(z)
@@ -229,12 +229,14 @@ class LossConfig(Settings):
     "What training minimises."
 
     beta: float = setting(0.002, "train", "weight of the KL divergence", 0)
-    energy_weight: float = setting(0.5, "train", "of the energy distance; 0: plain distance, 1: all of it", 0, 1)
-    windows: str = setting("2048, 512, 128", "train", "of the distance, in samples, with commas")
-    frequency_weighting: str = setting("mel", "train", "of the distance", among=("flat", "mel"))
+    energy_weight: float = setting(
+        0.5, "train", "weight of the distance between two draws; 0: plain distance, 1: energy distance", 0, 1
+    )
+    windows: str = setting("2048, 512, 128", "train", "window sizes of the spectral distance, in samples, with commas")
+    frequency_weighting: str = setting("mel", "train", "weighting of frequencies in it", choices=("flat", "mel"))
     tail_weight: float = setting(0.1, "train", "weight of what comes after the end of a sound", 0, 1)
-    free_bits: float = setting(0.0, "train", "nats that every latent dimension may use for nothing", 0)
-    capacity: float = setting(0.0, "train", "nats that a vector should use in the end; 0: as few as it can", 0)
+    free_bits: float = setting(0.0, "train", "nats of each latent dimension that cost nothing", 0)
+    capacity: float = setting(0.0, "train", "target KL divergence of a vector, in nats; 0: none", 0)
     tc_weight: float = setting(0.0, "train", "penalty on the total correlation of latent dimensions", 0)
     attribute_regularization: str = setting(
         "", "train", f"what the first dimensions follow: {', '.join(ATTRIBUTES)}, with commas"

@@ -147,7 +147,7 @@ def kad(real: np.ndarray, fake: np.ndarray, *, bandwidth: float | None = None, r
         return square.mul_(-0.5 / width**2).exp_()
 
     score = mmd2_unbiased(kernel, real, fake, repeats)
-    score.about = {"bandwidth": width}
+    score.extra = {"bandwidth": width}
     return score
 
 # %% ../nbs/43_metrics.ipynb #58d4b306
@@ -191,7 +191,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, *, k: int = 5, repeats: int = 0) ->
     kept = zip(half_masks(len(x), repeats, 0), half_masks(len(y), repeats, 1), strict=True)
     values = np.array([prdc_values(x[torch.from_numpy(a)], y[torch.from_numpy(b)], k) for a, b in kept])
     most = {"density": float("inf")}
-    return {name: Score(v, real, fake).within(0, most.get(name, 1)) for name, v in zip(PRDC, values.T, strict=True)}
+    return {name: Score(v, real, fake).clipped(0, most.get(name, 1)) for name, v in zip(PRDC, values.T, strict=True)}
 
 # %% ../nbs/43_metrics.ipynb #1300a529
 def realism(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> np.ndarray:  # (n, D), (m, D) -> (m,)
@@ -249,5 +249,5 @@ def all_metrics(real: np.ndarray, fake: np.ndarray, repeats: int = 20) -> dict[s
         with suppress(TooFewPoints):
             if min(len(real), len(fake)) >= MIN_POINTS:
                 scores = metric.scores(real, fake, repeats)
-                cells |= {title: score.cell() for title, score in zip(titles, scores, strict=True)}
+                cells |= {title: score.as_dict() for title, score in zip(titles, scores, strict=True)}
     return cells

@@ -21,16 +21,17 @@ def nearest_neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:  # (n, D), (m, D) -> (n,) each
     "The distance of each point to its nearest among others, and which one it is."
     x, y = torch.from_numpy(points), torch.from_numpy(others)
-    found = [torch.cdist(x[rows], y).min(1) for rows in row_blocks(len(x))]
-    return tuple(torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+    nearest = [torch.cdist(x[rows], y).min(1) for rows in row_blocks(len(x))]
+    return tuple(torch.cat(parts).numpy() for parts in zip(*nearest, strict=True))
 
 
 def memorised(train: np.ndarray, held: np.ndarray, fake: np.ndarray, repeats: int = 0) -> Score:  # (n, D) each
     "How often a new point is nearer to a training point than a held-out point is to its own: 0.5 is fair, 1 all copies."
     train, held, fake = center_on_real(train, held, fake)
-    near, usual = nearest_neighbours(fake, train)[0], nearest_neighbours(held, train)[0]
-    masks = zip(half_masks(len(near), repeats, 0), half_masks(len(usual), repeats, 1), strict=True)
-    values = [np.mean((near[a][:, None] < usual[b]) + 0.5 * (near[a][:, None] == usual[b])) for a, b in masks]
+    fake_distance, held_distance = nearest_neighbours(fake, train)[0], nearest_neighbours(held, train)[0]
+    masks = zip(half_masks(len(fake_distance), repeats, 0), half_masks(len(held_distance), repeats, 1), strict=True)
+    pairs = [(fake_distance[a][:, None], held_distance[b]) for a, b in masks]
+    values = [np.mean((new < known) + 0.5 * (new == known)) for new, known in pairs]
     return Score(values, fake, held)
 
 # %% ../nbs/44_novelty.ipynb #3c92c11f
@@ -49,26 +50,26 @@ def spectrogram_peaks(sound: Tensor, rate: int, most: int = 60) -> np.ndarray:  
 
 def landmarks(sound: Tensor, rate: int, fan: int = 8) -> tuple[np.ndarray, np.ndarray]:  # (T,) -> (L,), (L,)
     "Pairs of peaks as numbers, and the frame at which each begins."
-    found = spectrogram_peaks(sound, rate)
-    first, ahead = np.divmod(np.arange(len(found) * fan), fan)
+    peaks = spectrogram_peaks(sound, rate)
+    first, ahead = np.divmod(np.arange(len(peaks) * fan), fan)
     second = first + ahead + 1
-    first, second = first[second < len(found)], second[second < len(found)]
-    apart = found[second, 0] - found[first, 0]
-    return (found[first, 1] * 4096 + found[second, 1]) * 256 + apart.clip(max=255), found[first, 0]
+    first, second = first[second < len(peaks)], second[second < len(peaks)]
+    gap = peaks[second, 0] - peaks[first, 0]  # frames
+    return (peaks[first, 1] * 4096 + peaks[second, 1]) * 256 + gap.clip(max=255), peaks[first, 0]
 
 # %% ../nbs/44_novelty.ipynb #edf6619e
 class Fingerprints:
     "The landmarks of many sounds, to find one of them again."
 
     def __init__(self, sounds: Tensor, rate: int) -> None:  # (n, T)
-        rows = [landmarks(sound, rate) for sound in sounds]
-        marks = np.concatenate([mark for mark, _ in rows])
+        by_sound = [landmarks(sound, rate) for sound in sounds]
+        marks = np.concatenate([mark for mark, _ in by_sound])
         order = marks.argsort(kind="stable")
         self.rate, self.count, self.marks = rate, len(sounds), marks[order]
-        self.frames = np.concatenate([frame for _, frame in rows])[order]
-        self.owners = np.repeat(np.arange(len(rows)), [len(mark) for mark, _ in rows])[order]
+        self.frames = np.concatenate([frame for _, frame in by_sound])[order]
+        self.owners = np.repeat(np.arange(len(by_sound)), [len(mark) for mark, _ in by_sound])[order]
 
-    def best(self, sound: Tensor) -> tuple[float, int]:  # (T,)
+    def best_match(self, sound: Tensor) -> tuple[float, int]:  # (T,)
         "The largest share of a sound's landmarks that one of the others has at one offset, and which one it is."
         marks, frames = landmarks(sound, self.rate)
         low, high = self.marks.searchsorted(marks), self.marks.searchsorted(marks, "right")
@@ -84,8 +85,8 @@ def find_copies(
     train: Tensor, held: Tensor, fake: Tensor, rate: int
 ) -> tuple[np.ndarray, np.ndarray, float]:  # (n, T) each
     "For each new sound the share of its landmarks in a training sound, which one it is, and from what share on it is a copy."
-    book = Fingerprints(train, rate)
-    usual = [book.best(sound)[0] for sound in held]
-    found = [book.best(sound) for sound in fake]
-    line = max(0.2, float(np.quantile(usual, 0.99)) if usual else 0.0)
-    return np.array([share for share, _ in found]), np.array([row for _, row in found]), line
+    fingerprints = Fingerprints(train, rate)
+    held_shares = [fingerprints.best_match(sound)[0] for sound in held]
+    matches = [fingerprints.best_match(sound) for sound in fake]
+    threshold = max(0.2, float(np.quantile(held_shares, 0.99)) if held_shares else 0.0)
+    return np.array([share for share, _ in matches]), np.array([row for _, row in matches]), threshold

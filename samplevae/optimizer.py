@@ -54,8 +54,8 @@ class Muon(Optimizer):
 class OptimizerConfig(Settings):
     "How weights are moved."
 
-    optimizer: str = setting("muon", "train", "of the first phase", among=("muon", "adam"))
-    learning_rate: float = setting(6e-3, "train", "peak of the schedule; for adam, a tenth of it", 0)
+    optimizer: str = setting("muon", "train", "optimizer of the first phase", choices=("muon", "adam"))
+    learning_rate: float = setting(6e-3, "train", "peak of the schedule; adam wants about a tenth", 0)
     warmup_steps: int = setting(100, "train", "until the learning rate is at its peak, a tenth of all at most", 1)
     weight_decay: float = setting(0.01, "train", "pull of the weights towards zero", 0)
     grad_clip: float = setting(1.0, "train", "largest norm of the gradient of a step", 1e-6)

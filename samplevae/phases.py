@@ -64,9 +64,11 @@ class TrainConfig(ModelConfig, LossConfig, DiscriminatorConfig, OptimizerConfig,
     epochs: int = setting(0, "train", "passes over the training sounds; 0: as many as the steps make", 0)
     ema_decay: float = setting(0.99, "train", "decay of the moving average of the weights", 0, 0.99999)
     adversarial_steps: int = setting(0, "train", "steps of the second phase, with discriminators", 0)
-    adversarial_rate: float = setting(2e-4, "train", "peak of its learning rate", 0)
-    freeze_encoder: bool = setting(True, "train", "whether the encoder stays as it is meanwhile")
-    precision: str = setting("auto", "train", "of the networks; auto: bf16 on a GPU", among=("auto", "32", "bf16"))
+    adversarial_rate: float = setting(2e-4, "train", "peak learning rate of the second phase", 0)
+    freeze_encoder: bool = setting(True, "train", "whether the encoder is frozen in the second phase")
+    precision: str = setting(
+        "auto", "train", "precision of the networks; auto: bf16 on a GPU", choices=("auto", "32", "bf16")
+    )
     compile: bool | None = setting(None, "train", "whether networks are compiled; auto: on a GPU")
     devices: int = setting(1, "none", "processes, or GPUs, that share the work of training in one machine", 1, 1024)
     nodes: int = setting(1, "none", "machines that share it", 1, 4096)
@@ -120,7 +122,7 @@ def total_steps(config: TrainConfig, sounds: int) -> int:
 
 # %% ../nbs/34_phases.ipynb #2cd125ef
 def make_fabric(config: TrainConfig) -> Fabric:
-    "Where and how the networks compute."
+    "Settings -> Fabric with device, processes and precision; several processes are refused in a notebook."
     from lightning_fabric import Fabric  # takes five seconds, and only training needs it
 
     device = pick_device(config.device)
@@ -149,19 +151,19 @@ def compile_networks(model: SampleVAE, config: TrainConfig, fabric: Fabric) -> S
 
 # %% ../nbs/34_phases.ipynb #1667b114
 def loss_terms(model: nn.Module, x: Tensor, config: TrainConfig) -> dict[str, Tensor]:
-    "The terms of the loss by name."
+    "The terms of the loss by name: spectral_distance, draw_distance, kl, and what else is asked for."
     y, z, posterior = model(x, 2 if config.energy_weight and config.noise_bands else 1)
     kl, mel_rate = kl_per_dimension(posterior), config.sample_rate if config.frequency_weighting == "mel" else 0
     windows = parse_window_sizes(config.windows)
     to_truth, to_draw = energy_distance(x, y, windows, config.tail_weight, mel_rate)
-    terms = {"distance": to_truth.mean(), "draw_distance": to_draw.mean(), "kl": kl.flatten(1).sum(1).mean()}
+    terms = {"spectral_distance": to_truth.mean(), "draw_distance": to_draw.mean(), "kl": kl.flatten(1).sum(1).mean()}
     if config.free_bits or config.capacity:
         terms["kl_objective"] = kl_objective(kl, config.free_bits, config.capacity)
     if config.tc_weight:
         terms["total_correlation"] = total_correlation(*without_pitch(z, posterior, config.pitch_dims))
     if names := parse_names(config.attribute_regularization, ATTRIBUTES, "attribute"):
-        free = z.flatten(1)[:, config.pitch_dims :]
-        terms["attribute_loss"] = attribute_loss(free[:, : len(names)], x, names)
+        unmeasured = z.flatten(1)[:, config.pitch_dims :]
+        terms["attribute_loss"] = attribute_loss(unmeasured[:, : len(names)], x, names)
     return terms
 
 
@@ -172,8 +174,8 @@ def without_pitch(z: Tensor, posterior: Independent, pitch_dims: int) -> tuple[T
 
 
 def reconstruction_loss(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
-    "The distance of reconstructions, as a proper score."
-    return terms["distance"] - config.energy_weight * terms["draw_distance"]
+    "Terms -> spectral distance less `energy_weight` times that of two draws; a proper score where the weight is 1."
+    return terms["spectral_distance"] - config.energy_weight * terms["draw_distance"]
 
 
 def regularization(terms: dict[str, Tensor], config: TrainConfig, warmup: float = 1.0) -> Tensor:
@@ -229,12 +231,14 @@ class AdversarialPhase(RepresentationPhase):
     def __init__(self, model: SampleVAE, config: TrainConfig, steps: int, fabric: Fabric) -> None:
         self.config, self.steps, self.fabric, self.peak = config, steps, fabric, config.adversarial_rate
         model.encoder.requires_grad_(not config.freeze_encoder)
-        form = dict(betas=(0.5, 0.9), weight_decay=config.weight_decay, fused=True)
+        adam_options = dict(betas=(0.5, 0.9), weight_decay=config.weight_decay, fused=True)
         learning = [weight for weight in model.parameters() if weight.requires_grad]
-        self.model, generator_optimizer = fabric.setup(compile_networks(model, config, fabric), AdamW(learning, **form))
+        self.model, generator_optimizer = fabric.setup(
+            compile_networks(model, config, fabric), AdamW(learning, **adam_options)
+        )
         discriminators = build_discriminators(config)
         self.discriminators, discriminator_optimizer = fabric.setup(
-            discriminators, AdamW(discriminators.parameters(), **form)
+            discriminators, AdamW(discriminators.parameters(), **adam_options)
         )
         self.balancer, self.optimizers = GradientBalancer(), [generator_optimizer, discriminator_optimizer]
         self.parts = {"discriminators": discriminators}
@@ -259,12 +263,12 @@ def step(self: AdversarialPhase, x: Tensor, step: int) -> dict[str, Tensor]:  # 
     outputs = self.discriminators(torch.cat([x, fake[: len(x)]]))
     names = "discriminator_loss", "adversarial_loss", "feature_matching"
     terms |= dict(zip(names, adversarial_losses(outputs, self.config.gan_loss), strict=True))
-    own = [*self.discriminators.parameters()]
-    self.fabric.backward(terms["discriminator_loss"], inputs=own, retain_graph=True)
-    parts = [reconstruction_loss(terms, self.config), terms["adversarial_loss"], terms["feature_matching"]]
-    gradient = self.balanced_gradient(parts, fake)
-    asked = 0.0 if self.config.freeze_encoder else regularization(terms, self.config)
-    self.fabric.backward((y * gradient).sum() + asked)
+    weights = [*self.discriminators.parameters()]
+    self.fabric.backward(terms["discriminator_loss"], inputs=weights, retain_graph=True)
+    losses = [reconstruction_loss(terms, self.config), terms["adversarial_loss"], terms["feature_matching"]]
+    gradient = self.balanced_gradient(losses, fake)
+    penalty = 0.0 if self.config.freeze_encoder else regularization(terms, self.config)
+    self.fabric.backward((y * gradient).sum() + penalty)
     return terms | {"gradient_norm": self.optimizer_step()}
 
 

@@ -71,7 +71,7 @@ class NormalPrior(nn.Module):
 
     @classmethod
     def fit(cls, means: Tensor, stds: Tensor, config: PriorConfig, run: Run | None = None) -> Self:  # (n, N) each
-        "There is nothing to learn but the size."
+        "Posteriors -> the standard normal of their dimension; nothing is fitted."
         return cls(means.shape[1]).to(means.device)
 
     def log_prob(self, z: Tensor) -> Tensor:  # (B, N) -> (B,)
@@ -136,7 +136,7 @@ def fit_flow(
 
 @patch(cls_method=True)
 def fit(cls: FlowPrior, means: Tensor, stds: Tensor, config: PriorConfig, run: Run | None = None) -> FlowPrior:
-    "The flow for these posteriors."
+    "Means and standard deviations of posteriors (n, N) -> the flow that is fitted to samples of them."
     return fit_flow(means, stds, config.prior_steps, config.flow_layers, run, getattr(config, "seed", 0))
 
 

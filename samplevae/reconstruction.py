@@ -32,9 +32,9 @@ def decay_time(x: Tensor, rate: int) -> Tensor:  # (B, T) -> (B,), s
 
 @cache
 def mel_filters(size: int, bands: int, rate: int, lowest: float = 0.0, slaney: bool = False) -> Tensor:
-    "A mel filterbank (size / 2 + 1, bands) in torchaudio's form, or in the one of Slaney's toolbox, as librosa has it."
-    form = {"norm": "slaney", "mel_scale": "slaney"} if slaney else {}
-    return melscale_fbanks(size // 2 + 1, lowest, rate / 2, bands, rate, **form)
+    "A mel filterbank (size / 2 + 1, bands) in torchaudio's scale, or in the one of Slaney's toolbox, as librosa has it."
+    slaney_options = {"norm": "slaney", "mel_scale": "slaney"} if slaney else {}
+    return melscale_fbanks(size // 2 + 1, lowest, rate / 2, bands, rate, **slaney_options)
 
 
 def log_mel(x: Tensor, rate: int, bands: int = 64) -> Tensor:  # (B, T) -> (B, frames, bands), dB
@@ -44,7 +44,7 @@ def log_mel(x: Tensor, rate: int, bands: int = 64) -> Tensor:  # (B, T) -> (B, f
 
 # %% ../nbs/31_reconstruction.ipynb #f21afad1
 def pitch_error(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (B,)
-    "How many semitones the loudest line has moved, at most an octave; NaN where there is none."
+    "How many semitones the strongest spectral peak has moved, at most an octave; NaN where there is none."
     (pitch, share), (other, _) = dominant_pitch(x, rate), dominant_pitch(y, rate)
     long_enough = x.shape[1] >= 0.1 * rate  # enough to tell lines apart
     return torch.where((share > 0.25) & long_enough, 12 * (pitch / other).log2().abs().clamp(max=1), math.nan)

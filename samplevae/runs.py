@@ -121,7 +121,7 @@ class Run:
 @patch
 @contextmanager
 def stage(self: Run, name: str) -> Iterator[None]:
-    "Do the work of stage `name` inside this: what came after it is no longer valid, and it is when all went well."
+    "A context: this stage and later ones count as not done; this one does again where the body ends without an error."
     kept = {key: value for key, value in self.manifest().items() if key not in STAGES[STAGES.index(name) :]}
     write_json(self / "manifest.json", kept)
     self.warnings, begun = [], time.time()
@@ -234,7 +234,7 @@ class Progress:
 
 # %% ../nbs/92_runs.ipynb #3c3024c0
 @patch
-def figure(self: Run, name: str, figure: Figure, caption: str) -> None:
+def save_figure(self: Run, name: str, figure: Figure, caption: str) -> None:
     "Save `figure` as figures/`name`.png, with its caption."
     with atomic_write(self / f"figures/{name}.png") as beside:
         figure.savefig(beside, format="png", dpi=110, bbox_inches="tight")
@@ -243,7 +243,7 @@ def figure(self: Run, name: str, figure: Figure, caption: str) -> None:
 
 
 @patch
-def sound(self: Run, name: str, wave: np.ndarray, picture: Figure | None = None) -> None:
+def save_sound(self: Run, name: str, wave: np.ndarray, picture: Figure | None = None) -> None:
     "Save `wave` as sounds/`name`.wav, with its picture beside it."
     import soundfile
 

@@ -144,8 +144,8 @@ def score_source(
     rows = [(name, start, name.split("_")[0], name) for name, score in scores.items() for start in phrase_starts(score)]
     table = pd.DataFrame(rows, columns=["file", "start", "label", "group"])
 
-    def fetch(some: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
-        return [render_score(scores[table.file[row]], table.start[row], notes, sample_rate, seconds) for row in some]
+    def fetch(rows: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
+        return [render_score(scores[table.file[row]], table.start[row], notes, sample_rate, seconds) for row in rows]
 
     return Source(Path(path).name, table, fetch, forks=True)
 

@@ -165,8 +165,8 @@ def nsynth_source(
             rows.append(row | {"midi_pitch": note["pitch"], "velocity": note["velocity"]})
     table = pd.DataFrame(rows)
 
-    def fetch(some: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
-        return [read_clip_or_reason(root / table.file[row], sample_rate, seconds) for row in some]
+    def fetch(rows: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
+        return [read_clip_or_reason(root / table.file[row], sample_rate, seconds) for row in rows]
 
     return Source(root.name, table, fetch, forks=True)
 
@@ -190,6 +190,3 @@ def open_source(text: str, config: Any = None) -> Source:
     if kind == "synthesis" and config is None:
         raise Refused("say how many sounds are synthesised: synthesis_source(1000)")
     return SOURCES[kind](place, config)
-
-
-parse_source("nsynth:~/nsynth-train"), parse_source("~/my-samples"), parse_source("synthesis")

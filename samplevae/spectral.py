@@ -18,20 +18,20 @@ from torch.nn import functional as F
 from .layers import full_precision
 
 # %% ../nbs/24_spectral.ipynb #46de62a4
-def overlap_slices(steady: bool) -> list[tuple[int, int, int, int]]:
-    "Where quarters of frames are added: so many hops later, from which frame on, every so many frames, which quarter."
-    firsts = [(first, 4) for first in range(4)] if steady else [(0, 1)]
-    return [(late, first, every, (first * steady + late) % 4) for late in range(4) for first, every in firsts]
+def overlap_slices(absolute_phase: bool) -> list[tuple[int, int, int, int]]:
+    "The additions of overlap-add: (offset in hops, first frame, stride in frames, quarter of the frame) of each."
+    firsts = [(first, 4) for first in range(4)] if absolute_phase else [(0, 1)]
+    return [(late, first, every, (first * absolute_phase + late) % 4) for late in range(4) for first, every in firsts]
 
 
 class OverlapAdd(torch.autograd.Function):
     "Windowed frames added up, a hop apart, and the gradient of that."
 
     @staticmethod
-    def forward(ctx: Any, frames: Tensor, windows: Tensor, steady: bool) -> Tensor:  # (B, F, 4, hop), (4, hop)
-        ctx.windows, ctx.steady, count = windows, steady, frames.shape[1]
+    def forward(ctx: Any, frames: Tensor, windows: Tensor, absolute_phase: bool) -> Tensor:  # (B, F, 4, hop), (4, hop)
+        ctx.windows, ctx.absolute_phase, count = windows, absolute_phase, frames.shape[1]
         sum_ = frames.new_zeros(len(frames), count + 3, frames.shape[3])
-        for late, first, every, quarter in overlap_slices(steady):
+        for late, first, every, quarter in overlap_slices(absolute_phase):
             place = sum_[:, first + late : count + late : every]  # (B, F or F / 4, hop)
             place.addcmul_(frames[:, first::every, quarter], windows[late])
         return sum_  # (B, F + 3, hop)
@@ -40,7 +40,7 @@ class OverlapAdd(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # (B, F + 3, hop) -> (B, F, 4, hop)
         count = grad.shape[1] - 3
         back = grad.new_empty(len(grad), count, 4, grad.shape[2])
-        for late, first, every, quarter in overlap_slices(ctx.steady):
+        for late, first, every, quarter in overlap_slices(ctx.absolute_phase):
             back[:, first::every, quarter] = grad[:, first + late : count + late : every] * ctx.windows[late]
         return back, None, None
 
@@ -62,13 +62,13 @@ class ShortTimeFourier(nn.Module):
         x = F.pad(full_precision(x), (self.side, room + self.size - self.hop - self.side))
         return torch.fft.rfft(x.unfold(1, self.size, self.hop) * self.window)
 
-    def istft(self, spectra: Tensor, steady: bool = False) -> Tensor:  # (B, F, bins) complex -> (B, F * hop)
-        "The wave with these spectra; `steady`: periods are read where the clock stands, not from their beginning."
-        return self.overlap_add(torch.fft.irfft(spectra, self.size), steady).mul_(self.gain)
+    def istft(self, spectra: Tensor, absolute_phase: bool = False) -> Tensor:  # (B, F, bins) complex -> (B, F * hop)
+        "The wave with these spectra; `absolute_phase`: phases count from the start of the clip, not of the frame."
+        return self.overlap_add(torch.fft.irfft(spectra, self.size), absolute_phase).mul_(self.gain)
 
-    def overlap_add(self, frames: Tensor, steady: bool = False) -> Tensor:  # (B, F, size) -> (B, F * hop)
+    def overlap_add(self, frames: Tensor, absolute_phase: bool = False) -> Tensor:  # (B, F, size) -> (B, F * hop)
         "Windowed frames added up, a hop apart."
-        sum_ = OverlapAdd.apply(frames.unflatten(2, (4, self.hop)), self.window.view(4, self.hop), steady)
+        sum_ = OverlapAdd.apply(frames.unflatten(2, (4, self.hop)), self.window.view(4, self.hop), absolute_phase)
         return sum_.flatten(1)[:, self.side : self.side + self.frames * self.hop]
 
 # %% ../nbs/24_spectral.ipynb #3d079094

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 # %% ../nbs/37_training.ipynb #f58fa4d2
 class Training:
-    "A training on its way: what it changes, where it is, and what is left to do."
+    "A training and its state: model, averaged model, sounds, monitor, and the step it has reached."
 
     def __init__(self, run: Run, store: Store, fabric: Fabric) -> None:
         self.run, self.config, self.fabric, sounds = run, run.config, fabric, store.split("train")

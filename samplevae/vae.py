@@ -34,7 +34,7 @@ from .settings import Refused, setting
 class ModelConfig(DecoderConfig):
     "The settings of a model."
 
-    posterior: str = setting("gaussian", "train", "distribution over vectors", among=POSTERIORS)
+    posterior: str = setting("gaussian", "train", "distribution over vectors", choices=POSTERIORS)
 
 # %% ../nbs/28_vae.ipynb #f7681965
 class SampleVAE(nn.Module):
@@ -142,9 +142,9 @@ def read_about(folder: Path) -> dict[str, Any]:
         raise Refused(f"cannot read {folder / 'model.json'}: {error}") from error
     if about is None or not (folder / "model.safetensors").exists():
         raise Refused(f"there is no model in {folder}: model.json and model.safetensors belong there")
-    form = about.get("format", 0)
-    if form != FORMAT:
-        age = "a newer" if isinstance(form, int) and form > FORMAT else "an older"
+    file_format = about.get("format", 0)
+    if file_format != FORMAT:
+        age = "a newer" if isinstance(file_format, int) and file_format > FORMAT else "an older"
         raise Refused(f"the model in {folder} was written by {age} samplevae: use that one, or train again")
     return about
 

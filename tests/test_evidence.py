@@ -177,9 +177,9 @@ def test_measures_refuse_what_they_cannot_measure(measure, fault):
 
 def test_a_score_says_how_sure_it_is_and_of_how_many(points):
     score = frechet(*points, repeats=20)
-    assert score.low < score < score.high and score.numbers == (400, 300)
+    assert score.low < score < score.high and score.counts == (400, 300)
     assert np.isnan(frechet(*points).low)
-    assert json.loads(json.dumps(score.cell())).keys() == {"value", "low", "high"}
+    assert json.loads(json.dumps(score.as_dict())).keys() == {"value", "low", "high"}
 
 
 def test_copies_are_found(sounds):
@@ -378,7 +378,7 @@ def test_clap_reads(checkpoint, tmp_path):
     letters = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"abcdefghijklmnopqrstuvwxyz", "Ġ"]
     (tmp_path / "vocab.json").write_text(json.dumps({letter: number for number, letter in enumerate(letters)}))
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    embedding = clap(str(checkpoint), words=str(tmp_path))
+    embedding = clap(str(checkpoint), tokenizer=str(tmp_path))
     dark, bright, again = embedding.text(["a dark kick", "a very bright hat indeed", "a dark kick"])
     assert np.allclose(dark, again, atol=1e-6) and np.linalg.norm(dark - bright) > 1e-4
     assert np.linalg.norm(dark) == pytest.approx(1, rel=1e-6)
@@ -386,10 +386,10 @@ def test_clap_reads(checkpoint, tmp_path):
     order = rank_by_text(embedding, "a dark kick", waves, RATE)
     near = embedding.embed(waves, RATE) @ dark
     assert sorted(order) == [*range(6)] and (np.diff(near[order]) <= 0).all()
-    with pytest.raises(Refused, match="does not read"):
+    with pytest.raises(Refused, match="has no text encoder"):
         rank_by_text(mel(), "a dark kick", waves, RATE)
     with pytest.raises(Refused, match="tokenizer"):
-        clap(str(checkpoint), words=str(tmp_path / "nothing")).text(["a dark kick"])
+        clap(str(checkpoint), tokenizer=str(tmp_path / "nothing")).text(["a dark kick"])
 
 
 def test_sounds_longer_than_clap_takes_are_cut(checkpoint):

@@ -67,7 +67,7 @@ def test_a_run_that_was_stopped_twice_goes_on(tmp_path, environment):
     assert done.returncode == 0, done.stderr
     assert "1/4" not in done.stderr and "2/4" in done.stderr
     rows = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
-    steps = [row["step"] for row in rows if "distance" in row]
+    steps = [row["step"] for row in rows if "spectral_distance" in row]
     assert steps == list(range(200))
     assert " 200/200 " in (out / "notebooks/37_training.ipynb").read_text()
 
@@ -121,7 +121,9 @@ def test_a_batch_does_its_runs_and_one_that_fails_stops_no_other(tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/0.wav").write_text("nothing")
     rows = "broken: {data: bad}\n  good: {latent: 4}"
-    (tmp_path / "two.yaml").write_text(f"out: many\ncommon: {{preset: smoke, embedding: mel, samples: 16}}\nruns:\n  {rows}\n")
+    (tmp_path / "two.yaml").write_text(
+        f"out: many\ncommon: {{preset: smoke, embedding: mel, samples: 16}}\nruns:\n  {rows}\n"
+    )
     done = samplevae("batch", "two.yaml", cwd=tmp_path)
     assert done.returncode == 1 and "1 of 2 runs are done" in done.stdout
     run = open_run(tmp_path / "many/good")

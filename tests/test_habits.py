@@ -131,6 +131,12 @@ def test_cells_and_modules_stay_readable(chapter):
     assert sum(map(len, exported)) <= 260, "a chapter is one idea: about 250 exported lines at the most"
 
 
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_a_module_runs_no_examples_when_it_is_imported(module):
+    body = ast.parse(module.read_text()).body[1:]
+    assert [ast.unparse(node) for node in body if isinstance(node, ast.Expr | ast.Assert)] == []
+
+
 FIGURES_OF_SPEECH = (
     "slope", "slopes", "judge", "judges", "judged", "ears", "verdict", "twin", "twins", "hears", "told",
     "bench", "benches", "bent",

@@ -81,20 +81,22 @@ def test_what_is_no_number_stops_training_and_the_checkpoint_before_stays(tmp_pa
         terms = loss_terms(model, x, config)
         steps.append(len(steps))
         if steps[-1] == 3:
-            terms["distance"] = (
-                terms["distance"] * float("nan") if where == "loss" else Spoiled.apply(terms["distance"])
+            terms["spectral_distance"] = (
+                terms["spectral_distance"] * float("nan")
+                if where == "loss"
+                else Spoiled.apply(terms["spectral_distance"])
             )
         return terms
 
     monkeypatch.setattr(phases, "loss_terms", spoiled)
     run, store = smoke(tmp_path / "run")
-    named = "distance" if where == "loss" else "gradient_norm"
+    named = "spectral_distance" if where == "loss" else "gradient_norm"
     with pytest.raises(FloatingPointError, match=rf"no number at step 3: .*{named}.*learning_rate"):
         training.train(run, store)
     assert checkpoint_step(run) == 3
     monkeypatch.setattr(phases, "loss_terms", loss_terms)
     training.train(run, store)
-    assert [row["step"] for row in rows_of(run.path) if "distance" in row] == [*range(6)]
+    assert [row["step"] for row in rows_of(run.path) if "spectral_distance" in row] == [*range(6)]
     assert "NaN" not in (run / "train.jsonl").read_text()
 
 
@@ -149,9 +151,9 @@ def test_two_processes_learn_as_one_does(smoke_run, tmp_path):
     done = samplevae("train", "--preset", "smoke", "--accelerator", "cpu", "--devices", "2", "--out", tmp_path / "two")
     assert done.returncode == 0, done.stderr
     one, two = (rows_of(out) for out in (smoke_run, tmp_path / "two"))
-    assert [row.keys() for row in one] == [row.keys() for row in two] and any("held_out" in row for row in one)
+    assert [row.keys() for row in one] == [row.keys() for row in two] and any("valid_distance" in row for row in one)
     for mine, theirs in zip(one, two, strict=True):
-        name = "held_out" if "held_out" in mine else "distance"
+        name = "valid_distance" if "valid_distance" in mine else "spectral_distance"
         assert mine[name] == pytest.approx(theirs[name], rel=0.05)
 
 
@@ -171,7 +173,7 @@ def test_two_nodes_share_the_work_by_torchrun(tmp_path):
     said = [node.communicate(timeout=900)[1].decode() for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
     assert open_run(tmp_path / "run").finished("train")
-    assert [row["step"] for row in rows_of(tmp_path / "run") if "distance" in row] == [*range(6)]
+    assert [row["step"] for row in rows_of(tmp_path / "run") if "spectral_distance" in row] == [*range(6)]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,11 @@ def test_tensorboard_finds_curves_pairs_and_sounds(smoke_run):
     board = EventAccumulator(str(smoke_run / "tensorboard"))
     board.Reload()
     found = {kind: set(board.PluginTagToContent(kind)) for kind in ("scalars", "images", "audio")}
-    assert {"distance", "held_out"} <= found["scalars"] and found["images"] and "held out 0" in found["audio"]
+    assert (
+        {"spectral_distance", "valid_distance"} <= found["scalars"]
+        and found["images"]
+        and "held out 0" in found["audio"]
+    )
 
 
 def test_a_polite_stop_saves_first_and_the_end_is_the_same(tmp_path, monkeypatch):
@@ -248,9 +254,9 @@ def test_the_second_phase_leaves_a_frozen_encoder_alone(tmp_path, frozen):
 def test_the_average_and_the_best_are_kept(tmp_path):
     run, store = smoke(tmp_path / "run")
     training.train(run, store)
-    held = {row["step"]: row["held_out"] for row in rows_of(run.path) if "held_out" in row}
+    held = {row["step"]: row["valid_distance"] for row in rows_of(run.path) if "valid_distance" in row}
     about = json.loads((run / "best/model.json").read_text())
-    assert about["held_out"] == min(held.values()) == held[about["step"]]
+    assert about["valid_distance"] == min(held.values()) == held[about["step"]]
     assert any((run / "tensorboard").iterdir())
 
 
@@ -461,13 +467,15 @@ def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, capsys, damage):
 
 def test_a_log_with_odd_lines_goes_on(tmp_path):
     path = tmp_path / "train.jsonl"
-    path.write_bytes(b'{"step": 0, "distance": 1.0}\n5\n{"distance": 1}\n\xff\xfe{\n{"step": 1, "dist')
-    assert TrainingLog(path, 5).rows == [{"step": 0, "distance": 1.0}]
+    path.write_bytes(
+        b'{"step": 0, "spectral_distance": 1.0}\n5\n{"spectral_distance": 1}\n\xff\xfe{\n{"step": 1, "dist'
+    )
+    assert TrainingLog(path, 5).rows == [{"step": 0, "spectral_distance": 1.0}]
 
 
 def test_a_model_that_is_lost_in_its_last_step_is_not_kept(tmp_path):
     run, store = smoke(tmp_path / "run", steps=1, learning_rate=1e6)
-    with pytest.raises(FloatingPointError, match="held_out"):
+    with pytest.raises(FloatingPointError, match="valid_distance"):
         training.train(run, store)
     assert not (run / "vae").exists() and "NaN" not in (run / "train.jsonl").read_text()
 
@@ -486,7 +494,7 @@ def test_a_stop_between_the_phases_is_heard(tmp_path, monkeypatch):
         training.train(run, store)
     monkeypatch.setattr(Monitor, "validate", validate)
     training.train(run, store)
-    assert [row["step"] for row in rows_of(run.path) if "distance" in row] == [*range(10)]
+    assert [row["step"] for row in rows_of(run.path) if "spectral_distance" in row] == [*range(10)]
 
 
 def test_all_processes_get_as_many_sounds():
