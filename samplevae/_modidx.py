@@ -659,6 +659,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                 'samplevae.runs.git_commit': ('runs.html#git_commit', 'samplevae/runs.py'),
                                 'samplevae.runs.hardware': ('runs.html#hardware', 'samplevae/runs.py'),
                                 'samplevae.runs.in_notebook': ('runs.html#in_notebook', 'samplevae/runs.py'),
+                                'samplevae.runs.median_seconds': ('runs.html#median_seconds', 'samplevae/runs.py'),
                                 'samplevae.runs.pick_device': ('runs.html#pick_device', 'samplevae/runs.py'),
                                 'samplevae.runs.versions': ('runs.html#versions', 'samplevae/runs.py')},
             'samplevae.scores': { 'samplevae.scores.Note': ('scores.html#note', 'samplevae/scores.py'),

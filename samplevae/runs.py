@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['git_commit', 'hardware', 'versions', 'pick_device', 'Run', 'check_folder', 'in_notebook', 'PlainText', 'Progress']
+__all__ = ['git_commit', 'hardware', 'median_seconds', 'versions', 'pick_device', 'Run', 'check_folder', 'in_notebook',
+           'PlainText', 'Progress']
 
 # %% ../nbs/92_runs.ipynb #c41e59a2
 import os
@@ -14,7 +15,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from importlib.metadata import version
@@ -56,6 +57,16 @@ def hardware() -> dict[str, Any]:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
     return {"processor": (names or [platform.machine()])[0], "cores": os.cpu_count(), "gpus": gpus}
+
+
+def median_seconds(call: Callable[[], Any], repeats: int = 21) -> float:
+    "A call -> the median of the times that it takes, in seconds."
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return sorted(times)[repeats // 2]
 
 
 def versions() -> dict[str, str]:
