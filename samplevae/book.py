@@ -149,7 +149,7 @@ def make_book(preset: str = "cpu", *chosen: str) -> None:
     print(f"the book is at {os.path.relpath(render(out))}")
 
 
-if __name__ == "__main__" and "ipykernel" not in sys.modules:
+if __name__ == "__main__" and "__file__" in globals():  # a script, not a notebook
     if sys.argv[1:] == ["readme"]:
         (CLONE / "README.md").write_text(render_readme())
     else:

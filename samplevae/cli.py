@@ -204,5 +204,5 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 # %% ../nbs/97_cli.ipynb #12d07baf
-if __name__ == "__main__" and "ipykernel" not in sys.modules:
+if __name__ == "__main__" and "__file__" in globals():  # a script, not a notebook
     sys.exit(main())

@@ -120,9 +120,7 @@ def test_a_batch_does_its_runs_and_one_that_fails_stops_no_other(tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/0.wav").write_text("nothing")
     rows = "broken: {data: bad}\n  good: {latent: 4}"
-    (tmp_path / "two.yaml").write_text(
-        f"out: many\ncommon: {{preset: smoke}}\nruns:\n  {rows}\n"
-    )
+    (tmp_path / "two.yaml").write_text(f"out: many\ncommon: {{preset: smoke}}\nruns:\n  {rows}\n")
     done = samplevae("batch", "two.yaml", cwd=tmp_path)
     assert done.returncode == 1 and "1 of 2 runs are done" in done.stdout
     run = open_run(tmp_path / "many/good")

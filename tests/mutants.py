@@ -1,0 +1,177 @@
+"""Which faults do the tests notice? `python tests/mutants.py` makes each change of the list below in a copy of the package, runs
+the tests that concern it, and says which changes survive. `--generic 100` goes further: so many changes, drawn by `--seed`, of
+the kinds that slip in unseen (a comparison turned round, a term left out, two arguments exchanged, an early return).
+The result goes to benchmarks/results/mutants.json. It takes an hour or two, and is no part of `make test`.
+"""
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from samplevae.files import CLONE, write_json
+
+WIRING, TRAINING, EVIDENCE, SOUNDS = (f"tests/test_{name}.py" for name in ("wiring", "training", "evidence", "sounds"))
+LIST = {  # what is wrong: module, what stands there, what stands there instead
+    "no posterior noise": ("vae", "z = posterior.rsample()", "z = posterior.mean"),
+    "weight of the KL 0": ("phases", "return config.beta * warmup * kl +", "return 0 * config.beta * warmup * kl +"),
+    "energy term with the wrong sign": (
+        "phases",
+        'terms["spectral_distance"] - config.energy_weight',
+        'terms["spectral_distance"] + config.energy_weight',
+    ),
+    "second draw not detached": ("losses", "y[len(x) :, 0].detach()", "y[len(x) :, 0]"),
+    "no warm-up of the KL": ("losses", "return min(1.0, step / max(1.0, share * steps))", "return 1.0"),
+    "no warm-up of the rate": ("optimizer", "min(1.0, (step + 1) / min(warmup, 1 + steps // 10)) * (0.5", "(0.5"),
+    "no cosine": ("optimizer", " * (0.5 + 0.5 * math.cos(math.pi * step / steps))", ""),
+    "no clipping": ("phases", "clip_grad_norm_(learning, self.config.grad_clip)", "clip_grad_norm_(learning, 1e9)"),
+    "mel weights dropped": ("phases", 'if config.frequency_weighting == "mel" else 0', "* 0"),
+    "padding weights dropped": ("phases", "windows, config.tail_weight, mel_rate", "windows, 1.0, mel_rate"),
+    "discriminators ignored": ("phases", "[1 - share, share / 2, share / 2]", "[1, 0, 0]"),
+    "total correlation with the wrong sign": ("phases", "+ config.tc_weight * terms", "- config.tc_weight * terms"),
+    "saved without the average": ("training", "model = training.average.eval()", "model = training.model.eval()"),
+    "flow fitted to means": ("prior", "z = means[indices] + stds[indices] * torch", "z = means[indices] + 0 * torch"),
+    "temperature ignored by the flow": ("prior", "base = temperature * distribution", "base = distribution"),
+    "temperature ignored in generating": ("prior", "prior.sample((n,), temperature)", "prior.sample((n,))"),
+    "one noise for all": ("prior", "model.decode(z.unflatten(1, model.shape), 1)", "model.decode(z.unflatten(1, model.shape))"),
+    "reference from held-out sounds": ("evaluation", 'train = store.split("train")', 'train = store.split("test")'),
+    "originals for reconstructions": ("evaluation", "reconstruct(model, held)", "held.clone()"),
+    "drumnet trained on test sounds": ("embeddings", 'log_mel_of_store(store.split("train"))', 'log_mel_of_store(store.split("test"))'),
+    "fingerprints of eight sounds": ("evaluation", "rate: int, most: int = 2000", "rate: int, most: int = 8"),
+    "split by file": ("store", "split=table.group.map(split_of_group)", "split=table.index.astype(str).map(split_of_group)"),
+}  # fmt: skip
+CONCERN = {
+    "losses": [WIRING, TRAINING, "tests/test_model.py"],
+    "phases": [WIRING, TRAINING],
+    "training": [WIRING, TRAINING],
+    "prior": [WIRING, TRAINING],
+    "metrics": [EVIDENCE, WIRING],
+    "evaluation": [WIRING, EVIDENCE],
+    "dataset": [WIRING, SOUNDS],
+    "duplicates": [WIRING, SOUNDS],
+    "novelty": [WIRING, EVIDENCE],
+}
+
+
+class Changes(ast.NodeTransformer):
+    "Counts the places that can be changed in a module, and changes one of them."
+
+    def __init__(self, chosen: int = -1) -> None:
+        self.chosen, self.count, self.done = chosen, 0, ""
+
+    def is_chosen(self, what: str, node: ast.AST) -> bool:
+        self.count += 1
+        if self.count - 1 == self.chosen:
+            self.done = f"line {node.lineno}, {what}: {ast.unparse(node)[:90]}"
+        return self.count - 1 == self.chosen
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        other = {
+            ast.Lt: ast.GtE,
+            ast.Gt: ast.LtE,
+            ast.LtE: ast.Gt,
+            ast.GtE: ast.Lt,
+            ast.Eq: ast.NotEq,
+            ast.NotEq: ast.Eq,
+        }
+        if type(node.ops[0]) in other and self.is_chosen("comparison turned round", node):
+            node.ops[0] = other[type(node.ops[0])]()
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Add | ast.Sub | ast.Mult) and self.is_chosen("second operand left out", node):
+            return node.left
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        plain = len(node.args) > 1 and not any(isinstance(argument, ast.Starred) for argument in node.args)
+        if plain and self.is_chosen("first two arguments exchanged", node):
+            node.args[0], node.args[1] = node.args[1], node.args[0]
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.body = [self.visit(part) for part in node.body]
+        if len(node.body) > 3 and self.is_chosen("returns early", node):
+            node.body = [*node.body[: len(node.body) // 2], ast.Return(value=None)]
+        return node
+
+
+def generic_changes(seed: int, count: int) -> dict[str, tuple[str, str]]:
+    "So many changes by name: module, and its source with the change."
+    places = []
+    for module in CONCERN:
+        counter = Changes()
+        counter.visit(ast.parse((CLONE / f"samplevae/{module}.py").read_text()))
+        places += [(module, number) for number in range(counter.count)]
+    changes = {}
+    for module, number in random.Random(seed).sample(places, count):
+        change = Changes(number)
+        tree = change.visit(ast.parse((CLONE / f"samplevae/{module}.py").read_text()))
+        changes[f"{module}, {change.done}"] = module, ast.unparse(ast.fix_missing_locations(tree))
+    return changes
+
+
+def listed_changes() -> dict[str, tuple[str, str]]:
+    "The changes of the list by name: module, and its source with the change."
+    changes = {}
+    for name, (module, old, new) in LIST.items():
+        source = (CLONE / f"samplevae/{module}.py").read_text()
+        assert old in source, f"{name}: {module} has changed, and the list has to follow"
+        changes[name] = module, source.replace(old, new)
+    return changes
+
+
+def survives(module: str, source: str, tests: list[str]) -> bool:
+    "Whether the tests pass with this source."
+    with tempfile.TemporaryDirectory() as folder:
+        for name in "samplevae", "tests", "pyproject.toml":
+            copy = shutil.copytree if (CLONE / name).is_dir() else shutil.copy
+            copy(CLONE / name, Path(folder) / name)
+        (Path(folder) / f"samplevae/{module}.py").write_text(source)
+        place = {"PYTHONPATH": folder, "OMP_NUM_THREADS": "1", "SAMPLEVAE_CACHE": f"{folder}/cache"}
+        command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "-m", "not long and not slow", *tests]
+        try:
+            done = subprocess.run(command, cwd=folder, env=os.environ | place, capture_output=True, timeout=600)
+        except subprocess.TimeoutExpired:  # a loop without an end is noticed
+            return False
+        return done.returncode == 0
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--generic", type=int, default=0, metavar="COUNT", help="changes to draw beside the list")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--only", help="changes whose name holds this text")
+    options = options.parse_args()
+    assert survives("runs", (CLONE / "samplevae/runs.py").read_text(), [WIRING]), (
+        "without a change the tests should pass"
+    )
+    results = {}
+    for kind, changes in ("list", listed_changes()), ("generic", generic_changes(options.seed, options.generic)):
+        chosen = {name: change for name, change in changes.items() if (options.only or "") in name}
+        bar = tqdm(chosen.items(), kind)
+        survivors = []
+        for name, (module, source) in bar:
+            if survives(module, source, [WIRING] if kind == "list" else CONCERN[module]):
+                survivors.append(name)
+                bar.write(f"survives: {name}")
+        results[kind] = {"changes": len(chosen), "survive": survivors}
+        print(f"{kind}: {len(survivors)} of {len(chosen)} survive")
+    if not options.only:
+        about = {"date": time.strftime("%Y-%m-%d"), "seed": options.seed}
+        write_json(CLONE / "benchmarks/results/mutants.json", about | results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,405 @@
+"""How the parts are connected: each test fails where a term, a draw, a schedule or a set is left out, turned round or exchanged.
+
+`python tests/mutants.py` makes such changes, one at a time, in a copy of the package, and says which of them no test notices.
+"""
+
+import math
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from torch.distributions import Independent, Normal
+
+from samplevae import embeddings, evaluation, phases, training
+from samplevae.config import Config
+from samplevae.embeddings import log_mel_of_store, make_drumnet
+from samplevae.evaluation import evaluate, novelty_rows, reference_sounds
+from samplevae.factors import DRUMS, draw
+from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, total_correlation
+from samplevae.monitoring import held_out, reconstruct
+from samplevae.phases import AdversarialPhase, RepresentationPhase, loss_terms, make_fabric
+from samplevae.prior import PRIORS, FlowPrior, NormalPrior, fit_flow, fit_priors, generate
+from samplevae.runs import Run
+from samplevae.sources import folder_source
+from samplevae.store import Store
+from samplevae.synthesis import synthesise
+from samplevae.vae import SampleVAE
+
+RATE, SECONDS = 16_000, 0.25
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory) -> Iterator[None]:
+    "A cache that ends with these tests."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMPLEVAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    "Ninety drums, three of each group, in an order that has nothing to do with their groups."
+    folder = tmp_path_factory.mktemp("sounds")
+    kinds = [kind for kind in ("kick", "snare", "closed hat") for _ in range(30)]
+    waves = torch.cat([synthesise(draw(torch.arange(30), n, (kinds[30 * n],)), RATE, SECONDS) for n in range(3)])
+    order = np.random.default_rng(0).permutation(90)
+    rows = [{"file": f"{i:02}.wav", "label": kinds[k], "group": f"drum {k // 3}"} for i, k in enumerate(order)]
+    for row, k in zip(rows, order, strict=True):
+        soundfile.write(folder / row["file"], waves[k].numpy(), RATE)
+    pd.DataFrame(rows).to_csv(folder / "clips.csv", index=False)
+    return Store.prepare(folder_source(folder), folder.parent / "store", RATE, SECONDS, drop_near_duplicates=False)
+
+
+@pytest.fixture
+def batch(store) -> torch.Tensor:
+    return store.split("train").sounds(slice(0, 8))[:, None]
+
+
+def make_phase(kind=RepresentationPhase, steps=20, **changes):
+    "A phase of a small model, and its settings."
+    config = Config.preset("smoke", discriminator_width=4, **changes)
+    torch.manual_seed(0)
+    return kind(SampleVAE(config), config, steps, make_fabric(config)), config
+
+
+def step_and_loss(phase, x, step):
+    "One step: the terms that it returns, and the loss that it minimised."
+    losses, backward = [], phase.fabric.backward
+
+    def noted(loss, *arguments, **options):
+        losses.append(loss.item())
+        backward(loss, *arguments, **options)
+
+    phase.fabric = SimpleNamespace(backward=noted, all_reduce=phase.fabric.all_reduce)
+    torch.manual_seed(1)
+    return phase.step(x, step), losses
+
+
+# The model and its loss
+
+
+def test_vectors_are_drawn_from_their_posterior(batch):
+    model = SampleVAE(Config.preset("smoke"))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        y, z, posterior = model(batch.repeat(32, 1, 1), 1)
+    normal = ((z - posterior.mean) / posterior.stddev)[:, 1:]  # the first is measured, and has a noise of its own
+    assert abs(normal.mean()) < 0.1 and abs(normal.std() - 1) < 0.1
+    with torch.no_grad():
+        assert torch.allclose(model.decode(z, 1).shape and model.decode(z), model.decode(z)), "the same vector"
+        assert not torch.allclose(model.decode(z[:8]), model.decode(posterior.mean[:8]), atol=1e-3)
+
+
+WEIGHTS = dict(beta=0.5, energy_weight=0.7, tc_weight=3.0, attribute_regularization="brightness", free_bits=0.05)
+
+
+@pytest.mark.parametrize(("step", "warmup"), [(0, 0), (3, 0.5), (6, 1), (15, 1)])
+@pytest.mark.parametrize("changes", [dict(beta=0.5), WEIGHTS], ids=["plain", "all terms"])
+def test_the_loss_is_the_sum_of_its_terms(batch, changes, step, warmup):
+    phase, config = make_phase(steps=20, **changes)
+    terms, losses = step_and_loss(phase, batch, step)
+    kl = terms["kl_objective"] if config.free_bits else terms["kl"]
+    expected = terms["spectral_distance"] - config.energy_weight * terms["draw_distance"]
+    expected += config.beta * warmup * (kl + config.tc_weight * terms.get("total_correlation", 0))
+    expected += 0.1 * terms.get("attribute_loss", 0)
+    assert terms["kl"] > 0 and terms["draw_distance"] > 0
+    assert losses == [pytest.approx(float(expected.detach()), rel=1e-5)]
+
+
+def test_the_terms_are_what_the_chapter_of_losses_computes(batch):
+    phase, config = make_phase(**WEIGHTS)
+    torch.manual_seed(0)
+    y, z, posterior = phase.model(batch, 2)
+    terms = loss_terms(lambda x, draws: (y, z, posterior), batch, config)
+    truth, pair = energy_distance(batch, y, (2048, 512, 128), config.tail_weight, config.sample_rate)
+    kl = kl_per_dimension(posterior)
+    normal = Independent(Normal(posterior.mean[:, 1:], posterior.stddev[:, 1:]), 1)
+    expected = {
+        "spectral_distance": truth.mean(),
+        "draw_distance": pair.mean(),
+        "kl": kl.sum(1).mean(),
+        "kl_objective": kl_objective(kl, config.free_bits, config.capacity),
+        "total_correlation": total_correlation(z[:, 1:], normal),
+    }
+    for name, value in expected.items():
+        assert float(terms[name]) == pytest.approx(float(value), rel=1e-5), name
+
+
+def test_the_second_draw_gets_no_gradient(batch):
+    y = torch.randn(16, 1, batch.shape[2], requires_grad=True)
+    energy_distance(batch, y)[1].sum().backward()
+    assert y.grad[:8].abs().sum() > 0 and y.grad[8:].abs().sum() == 0
+
+
+def test_what_comes_after_the_end_and_what_is_high_count_less(store):
+    time = torch.arange(4000) / RATE
+    x = torch.zeros(1, 1, 4000)
+    x[0, 0, :800] = (2 * torch.pi * 500 * time[:800]).sin()
+    config = Config.preset("smoke", tail_weight=0.1)
+    posterior = Independent(Normal(torch.zeros(1, 8), torch.ones(1, 8)), 1)
+
+    def distance(place, hertz, **changes):
+        y = x.clone()
+        y[0, 0, place] += 0.3 * (2 * torch.pi * hertz * time[place]).sin()
+        terms = loss_terms(lambda *_: (y, posterior.mean, posterior), x, Config.preset("smoke", **changes))
+        return float(terms["spectral_distance"])
+
+    tail, attack = slice(2500, 3300), slice(0, 800)
+    assert config.tail_weight == 0.1
+    assert distance(tail, 500, tail_weight=0.1) < 0.5 * distance(tail, 500, tail_weight=1.0)
+    low, high = (distance(attack, hertz, frequency_weighting="mel") for hertz in (300, 7000))
+    flat_low, flat_high = (distance(attack, hertz, frequency_weighting="flat") for hertz in (300, 7000))
+    assert low / high > 2 * flat_low / flat_high
+
+
+def test_total_correlation_is_larger_where_dimensions_know_of_each_other():
+    torch.manual_seed(0)
+    z = torch.randn(64, 4)
+    same = z[:, :1].expand(64, 4) + 0.05 * z
+    narrow = torch.full((64, 4), 0.1)
+    apart, together = (total_correlation(v, Independent(Normal(v, narrow), 1)) for v in (z, same))
+    assert together > apart + 0.5
+
+
+# Steps
+
+
+def test_the_learning_rate_rises_falls_and_is_that_of_the_phase(batch):
+    for kind, peak in (RepresentationPhase, 0.01), (AdversarialPhase, 0.002):
+        phase, _ = make_phase(kind, 50, learning_rate=0.01, adversarial_rate=0.002, warmup_steps=4)
+        rates = []
+        for step in 0, 1, 3, 25, 49:
+            phase.step(batch, step)
+            rates += [{group["lr"] for optimizer in phase.optimizers for group in optimizer.param_groups}]
+        assert all(len(rate) == 1 for rate in rates), "one rate for all"
+        rising = [min(1, (step + 1) / 4) for step in (0, 1, 3, 25, 49)]
+        falling = [0.5 + 0.5 * math.cos(math.pi * step / 50) for step in (0, 1, 3, 25, 49)]
+        expected = [peak * a * b for a, b in zip(rising, falling, strict=True)]
+        assert [min(rate) for rate in rates] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", [RepresentationPhase, AdversarialPhase])
+def test_the_gradient_is_clipped_and_its_norm_before_is_said(batch, kind):
+    phase, config = make_phase(kind, grad_clip=1e-3)
+    said = float(phase.step(batch, 10)["gradient_norm"])
+    used = torch.cat([p.grad.flatten() for p in phase.model.parameters() if p.grad is not None]).norm()
+    assert said > 2e-3 and used == pytest.approx(1e-3, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", [RepresentationPhase, AdversarialPhase])
+def test_gradients_do_not_pile_up(batch, kind):
+    "The second of two equal steps without movement has the norm of the first."
+    phase, _ = make_phase(kind, learning_rate=0.0, adversarial_rate=0.0)
+    first, second = (float(step_and_loss(phase, batch, 10)[0]["gradient_norm"]) for _ in range(2))
+    assert second == pytest.approx(first, rel=1e-3)
+
+
+def decoder_after_a_step(batch, discriminator_seed, share):
+    phase, _ = make_phase(AdversarialPhase, discriminator_share=share)
+    torch.manual_seed(discriminator_seed)
+    for weight in phase.discriminators.parameters():
+        weight.data = torch.randn_like(weight) * 0.3
+    before = torch.cat([p.detach().flatten() for p in phase.discriminators.parameters()])
+    step_and_loss(phase, batch, 10)
+    after = torch.cat([p.detach().flatten() for p in phase.discriminators.parameters()])
+    assert not torch.equal(before, after), "discriminators learn"
+    return torch.cat([p.detach().flatten() for p in phase.model.decoder.parameters()])
+
+
+def test_the_decoder_learns_from_discriminators_as_much_as_it_should(batch):
+    assert torch.equal(decoder_after_a_step(batch, 1, 0.0), decoder_after_a_step(batch, 2, 0.0))
+    assert not torch.equal(decoder_after_a_step(batch, 1, 1.0), decoder_after_a_step(batch, 2, 1.0))
+
+
+def test_discriminators_learn_to_tell_and_the_decoder_to_be_taken_for_real(batch):
+    "Without movement of the other side, each loss falls."
+    phase, config = make_phase(AdversarialPhase, 200, adversarial_rate=2e-3, warmup_steps=1)
+    generator, discriminator = phase.optimizers
+    phase.optimizers = [discriminator]
+    losses = [float(step_and_loss(phase, batch, 10)[0]["discriminator_loss"]) for _ in range(12)]
+    assert losses[-1] < losses[0]
+    phase, config = make_phase(AdversarialPhase, 200, adversarial_rate=2e-3, warmup_steps=1, discriminator_share=1.0)
+    phase.optimizers = phase.optimizers[:1]
+    losses = [float(step_and_loss(phase, batch, 10)[0]["adversarial_loss"]) for _ in range(12)]
+    assert losses[-1] < losses[0]
+
+
+def test_a_frozen_encoder_stays_and_a_free_one_is_regularised(batch):
+    for freeze in True, False:
+        phase, config = make_phase(AdversarialPhase, freeze_encoder=freeze, beta=1.0)
+        before = [p.detach().clone() for p in phase.model.encoder.parameters()]
+        terms, losses = step_and_loss(phase, batch, 10)
+        moved = any(not torch.equal(a, b) for a, b in zip(before, phase.model.encoder.parameters(), strict=True))
+        assert moved != freeze
+        alone, _ = make_phase(AdversarialPhase, freeze_encoder=freeze, beta=0.0)
+        without = step_and_loss(alone, batch, 10)[1][-1]
+        expected = without if freeze else without + float(terms["kl"])
+        assert losses[-1] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_the_model_that_is_saved_is_the_average(store, tmp_path, monkeypatch):
+    kept = {}
+
+    def noted(average, model, decay, step, update=training.update_ema):
+        before = [p.clone() for p in average.parameters()]
+        update(average, model, decay, step)
+        share = 1 - min(decay, (1 + step) / (10 + step))
+        for old, new, now in zip(before, average.parameters(), model.parameters(), strict=True):
+            assert torch.allclose(new, old + share * (now - old), atol=1e-6)
+        kept.update(average=average, model=model)
+
+    monkeypatch.setattr(training, "update_ema", noted)
+    run = Run.create(tmp_path / "run", Config.preset("smoke", save_every=1000))
+    training.train(run, store)
+    z = torch.randn(4, 8)
+    with torch.no_grad():
+        saved = SampleVAE.from_pretrained(run / "vae").decode(z)
+        assert torch.allclose(saved, kept["average"].eval().decode(z), atol=1e-4)
+        assert not torch.allclose(saved, kept["model"].eval().decode(z), atol=1e-3)
+
+
+# Priors
+
+
+def test_the_flow_is_fitted_to_samples_and_not_to_means():
+    torch.manual_seed(0)
+    means, stds = 3 * torch.randint(0, 2, (400, 1)).repeat(1, 2).float(), torch.full((400, 2), 0.5)
+    flow = fit_flow(means, stds, 300, 2)
+    with torch.no_grad():
+        samples = flow.sample((4000,))
+    near = samples[(samples - 3).abs().amax(1) < 1.5]
+    assert 0.3 < len(near) / 4000 < 0.7
+    assert 0.35 < near.std(0).mean() < 0.65, "as wide as the posteriors"
+
+
+@pytest.mark.parametrize("make", [NormalPrior, FlowPrior])
+def test_temperature_narrows_what_is_drawn(make):
+    torch.manual_seed(0)
+    prior = make(4)
+    with torch.no_grad():
+        wide, half, none = (prior.sample((500,), temperature) for temperature in (1.0, 0.5, 0.0))
+    assert 0.3 < half.std() / wide.std() < 0.7 and none.std(0).max() < 1e-5
+
+
+def test_generating_passes_temperature_on_and_draws_noise_anew(batch):
+    model, given = SampleVAE(Config.preset("smoke")).eval(), []
+
+    class Same(NormalPrior):
+        def sample(self, shape=(), temperature=1.0):
+            given.append(temperature)
+            return torch.ones(*shape, 8)
+
+    sounds = generate(model, Same(8), 3, seed=5, temperature=0.3)
+    assert given == [0.3]
+    assert not torch.allclose(sounds[0], sounds[1], atol=1e-4), "one vector, other noise"
+    assert torch.equal(sounds, generate(model, Same(8), 3, seed=5))
+    assert not torch.equal(sounds, generate(model, Same(8), 3, seed=6))
+    loud = [sound / sound.abs().max() for sound in sounds]
+    assert all(sound.abs().max() <= 1 for sound in [*sounds, *loud])
+
+
+def test_priors_learn_from_training_sounds_alone(store, tmp_path, monkeypatch):
+    seen = {}
+
+    def noted(cls, means, stds, config, run=None):
+        seen.update(means=means, stds=stds)
+        return cls(means.shape[1])
+
+    monkeypatch.setitem(PRIORS, "flow", type("Noted", (FlowPrior,), {"fit": classmethod(noted)}))
+    run, model = Run.create(tmp_path / "run", Config.preset("smoke")), SampleVAE(Config.preset("smoke")).eval()
+    fit_priors(run, store, model)
+    train = store.split("train")
+    with torch.no_grad():
+        posterior = model.encode(train.sounds(slice(0, len(train)))[:, None])
+    assert torch.allclose(seen["means"], posterior.mean, atol=1e-4)
+    assert torch.allclose(seen["stds"], posterior.stddev, atol=1e-4)
+
+
+# Sets of sounds
+
+
+def test_a_group_is_on_one_side(store):
+    sides = store.table.groupby("group").split.nunique()
+    assert (store.table.groupby("group").size() == 3).all() and (sides == 1).all()
+    assert set(store.table.split) >= {"train", "test"}
+
+
+def as_rows(sounds):
+    return {sound.numpy().tobytes() for sound in sounds}
+
+
+def test_the_reference_is_made_of_training_sounds(store):
+    train, test = (store.split(*names) for names in (["train"], ["valid", "test"]))
+    reference = as_rows(reference_sounds(store))
+    assert reference == as_rows(train.sounds(slice(0, len(train))))
+    assert not reference & as_rows(test.sounds(slice(0, len(test))))
+    assert len(reference_sounds(store, 10)) == 10
+
+
+def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, monkeypatch):
+    seen = {}
+
+    def noted(sets, reference, rate, embedding, run=None):
+        seen.update(sets=sets, reference=reference)
+        return [{"sounds": name} for name in sets]
+
+    def noted_reconstruction(x, y, same, rate):
+        seen.update(original=x, reconstructed=y, same=same)
+        return []
+
+    monkeypatch.setattr(evaluation, "generation_rows", noted)
+    monkeypatch.setattr(evaluation, "reconstruction_rows", noted_reconstruction)
+    monkeypatch.setattr(evaluation, "save_run_figures", lambda *_: None)
+    config = Config.preset("smoke", samples=8)
+    run, model = Run.create(tmp_path / "run", config), SampleVAE(config).eval()
+    fit_priors(run, store, model)
+    evaluate(run, store, model)
+    sets, held = seen["sets"], held_out(store).sounds(slice(0, 8))
+    assert [*sets] == ["real, held out", "new, flow prior", "new, normal prior", "held out, reconstructed", "noise"]
+    assert torch.equal(seen["reference"], reference_sounds(store))
+    assert torch.equal(sets["real, held out"], held) and torch.equal(seen["original"], held)
+    assert torch.allclose(sets["held out, reconstructed"], reconstruct(model, held))
+    assert torch.allclose(seen["reconstructed"], reconstruct(model, held))
+    assert not torch.allclose(seen["reconstructed"], held, atol=1e-2)
+    with torch.no_grad():
+        assert torch.allclose(seen["same"], model.decode(torch.zeros(1, 8))[0, 0], atol=1e-5)
+    flow, normal = sets["new, flow prior"], sets["new, normal prior"]
+    assert len(flow) == len(normal) == 8 and not torch.allclose(flow, normal, atol=1e-2)
+
+
+def test_drumnet_learns_from_training_sounds_and_is_tested_on_others(store, tmp_path, monkeypatch):
+    seen = {}
+
+    def noted(levels, targets, steps=300, run=None, fit=embeddings.fit_drumnet):
+        seen.update(levels=levels, targets=targets)
+        return fit(levels, targets, 2, run)
+
+    monkeypatch.setattr(embeddings, "fit_drumnet", noted)
+    make_drumnet(store, tmp_path / "drumnet.safetensors")
+    levels, labels = log_mel_of_store(store.split("train"))
+    assert torch.equal(seen["levels"], levels)
+    names = sorted(set(labels))
+    assert [names[target] for target in seen["targets"].tolist()] == labels.tolist()
+
+
+def test_copies_of_any_training_sound_are_found(store):
+    train, held = (store.split(name).sounds(slice(0, 200)) for name in ("train", "test"))
+    torch.manual_seed(0)
+    others = synthesise(draw(torch.arange(500, 530), 9, DRUMS), RATE, SECONDS)
+    copies, softer, new = novelty_rows({"copies": train, "softer": 0.5 * train, "new": others}, train, held, RATE)
+    assert copies["training sounds compared"] == len(train)
+    assert softer["copies by fingerprint"] > 0.6 * len(train)
+    assert copies["copies by fingerprint"] > 0.6 * len(train) and new["copies by fingerprint"] < 0.2 * len(others)
+    assert copies["memorised (0.5: fair)"]["value"] > 0.9 > new["memorised (0.5: fair)"]["value"]
+
+
+def test_phases_take_the_sounds_of_their_step(store):
+    config = Config.preset("smoke")
+    train = store.split("train")
+    seen = [phases.training_batch(train, config, step) for step in range(len(train) // 8)]
+    rows = [row.numpy().tobytes() for x in seen for row in x[:, 0]]
+    assert len(rows) == len({*rows}) and {*rows} <= as_rows(train.sounds(slice(0, len(train)))), "a pass repeats none"
