@@ -57,7 +57,7 @@ def go_on(folder, config, sounds, seconds):
 
 def score(model, store):
     "How near reconstructions are, and what stands out."
-    train, x = store.split("train"), held_out(store).sounds(slice(0, 256))
+    train, x = store.split("train"), held_out(store).sample(256).sounds()
     real = mel_embedding(train.sounds(np.sort(np.random.default_rng(0).permutation(len(train))[:2000])), store.rate)
     y, marks = reconstruct(model, x, 16), decoder_artifacts(model, 64)
     found = {name: value.nanmedian().item() for name, value in reconstruction_metrics(x, y, store.rate).items()}

@@ -95,7 +95,7 @@ def main():
     place.mkdir(parents=True, exist_ok=True)
     path = place / "store"
     store = Store.open(path) if path.exists() else Store.prepare(folder_source(options.folder), path, 44_100, 1.0)
-    held = held_out(store).sounds(slice(0, 64))
+    held = held_out(store).sample(64).sounds()
     for name, changes in HEADS.items():
         if options.only in (None, name) and not (place / name / "curve.json").exists():
             config = Config.preset("gpu", size=options.size, batch_size=8, device="cpu", **changes)
@@ -120,7 +120,7 @@ def main():
             rows[name]["energy distance"] = reconstruction_energy_distance(model, held)
             rows[name]["curve"] = trained["curve"]
     silence = spectral_distance(held[:, None], 0 * held[:, None]).mean().item()
-    marks = measure_artifacts(store.split("train").sounds(slice(0, 96)), 256)
+    marks = measure_artifacts(store.split("train").sample(96).sounds(), 256)
     about = {
         "real": {"comb, dB": marks["comb"], "highest line, dB": marks["highest line"]},
         "minutes": options.minutes,

@@ -70,10 +70,10 @@ def truth(files):
 
 def score(model, store):
     "How far held-out drums, at the full rate, are from their reconstructions."
-    held, train = held_out(store), store.split("train")
-    reconstructed = at_full(reconstruct(model, held.sounds(slice(0, 256)), 16), store.rate)
+    held, train = held_out(store).sample(256), store.split("train")
+    reconstructed = at_full(reconstruct(model, held.sounds(), 16), store.rate)
     real = truth(train.table.file.to_numpy()[np.sort(np.random.default_rng(0).permutation(len(train))[:1500])])
-    x = truth(held.table.file.to_numpy()[:256])
+    x = truth(held.table.file.to_numpy())
     x, reconstructed = (part / part.abs().amax(1, keepdim=True).clamp(min=1e-6) for part in (x, reconstructed))
     real = real / real.abs().amax(1, keepdim=True)
     error = (log_mel(x, RATE) - log_mel(reconstructed, RATE)).abs().mean().item()

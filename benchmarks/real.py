@@ -41,7 +41,7 @@ def main(folder):
     torch.set_num_threads(1)
     run = open_run(folder)
     store, entry = prepare_store(run), run.manifest()["train"]
-    x, rows = held_out(store).sounds(slice(0, 256)), {}
+    x, rows = held_out(store).sample(256).sounds(), {}
     models = {"before": run / "before"} if (run / "before").exists() else {}
     for name, path in (models | {"in the end": run / "vae"}).items():
         model = SampleVAE.from_pretrained(path)
@@ -58,7 +58,7 @@ def main(folder):
             "of these, within a semitone": (moved < 1).sum().item(),
         }
         print(name, rows[name])
-    rows["the drums themselves"] = measure_artifacts(store.split("train").sounds(slice(0, 96)), run.config.hop_length)
+    rows["the drums themselves"] = measure_artifacts(store.split("train").sample(96).sounds(), run.config.hop_length)
     order, ten = (
         best_and_worst_reconstructions(x, y, store.rate, len(x)),
         best_and_worst_reconstructions(x, y, store.rate),

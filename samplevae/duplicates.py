@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['EXACT_COPY', 'split_of_group', 'padded_spectra', 'max_cross_correlation', 'band_features', 'log_band_edges',
-           'linear_band_edges', 'DuplicateSearch', 'release_pages', 'find_near_duplicates', 'duplicates_across_splits']
+__all__ = ['EXACT_COPY', 'group_hash', 'split_of_group', 'split_by_group', 'padded_spectra', 'max_cross_correlation',
+           'band_features', 'log_band_edges', 'linear_band_edges', 'DuplicateSearch', 'release_pages',
+           'find_near_duplicates', 'duplicates_across_splits']
 
 # %% ../nbs/16_duplicates.ipynb #569fcf41
 import hashlib
@@ -31,10 +32,30 @@ pd = LazyModule("pandas")
 fft = LazyModule("scipy.fft")
 
 # %% ../nbs/16_duplicates.ipynb #53c30119
+def group_hash(group: str) -> float:
+    "A number from 0 to 1 that depends on the name of the group alone."
+    return int.from_bytes(hashlib.sha256(group.encode(errors="surrogateescape")).digest()[:4]) / 2**32
+
+
 def split_of_group(group: str) -> str:
     "train (80%), valid or test (10% each), by a hash of the group."
-    number = int.from_bytes(hashlib.sha256(group.encode(errors="surrogateescape")).digest()[:4]) / 2**32
+    number = group_hash(group)
     return "train" if number < 0.8 else "valid" if number < 0.9 else "test"
+
+# %% ../nbs/16_duplicates.ipynb #7f2d2113
+def split_by_group(
+    labels: pd.Series,  # of each sound; "" where it has none
+    groups: pd.Series,  # of each sound
+) -> pd.Series:  # train, valid or test
+    "Sides that keep groups whole, and hold out some sounds of every label that has three groups or more."
+    sides = {group: split_of_group(group) for group in groups.unique()}
+    for label, names in sorted(groups.groupby(labels).unique().items()):
+        for side, other in ("test", "valid"), ("valid", "test"):
+            donors = [[name for name in sorted(names, key=group_hash) if sides[name] == s] for s in ("train", other)]
+            donors = [group for group in donors if len(group) > 1]  # none gives its last
+            if label and len(names) >= 3 and donors and side not in {sides[name] for name in names}:
+                sides[donors[0][0]] = side
+    return groups.map(sides)
 
 # %% ../nbs/16_duplicates.ipynb #191edb6d
 def padded_spectra(clips: np.ndarray) -> np.ndarray:  # (n, T) int16 -> (n, F) complex64

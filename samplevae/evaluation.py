@@ -74,8 +74,7 @@ def decaying_noise(sounds: Tensor, rate: int, seed: int = 0) -> Tensor:  # (n, T
 
 def reference_sounds(store: Store, most: int = 4000) -> Tensor:  # (n, T)
     "The training sounds that sets are compared with: all, or so many of them, always the same."
-    train = store.split("train")
-    return train.sounds(np.sort(np.random.default_rng(0).permutation(len(train))[:most]))
+    return store.split("train").sample(most).sounds()
 
 
 def generation_rows(
@@ -257,7 +256,7 @@ def evaluate(run: Run, store: Store | None = None, model: SampleVAE | None = Non
     "Measure a run; leave metrics.json, figures and sounds in its folder."
     store, model = store or prepare_store(run), model or load_model(run)
     rate, reference = store.rate, reference_sounds(store)
-    held = held_out(store).sounds(slice(0, run.config.samples))
+    held = held_out(store).sample(run.config.samples).sounds()
     if len(held) < run.config.samples:
         few, many = len(held), run.config.samples
         run.warn(

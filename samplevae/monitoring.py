@@ -162,7 +162,7 @@ class Monitor:
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
         self.interval = 20 if fabric.device.type == "cuda" else 1  # to read a number from a GPU makes it wait
         valid = store.split("valid")
-        self.x, self.every = (valid if len(valid) > 7 else held_out(store)).sounds(slice(0, 64)), max(4, total // 12)
+        self.x, self.every = (valid if len(valid) > 7 else held_out(store)).sample(64).sounds(), max(4, total // 12)
         if self.is_main:
             from torch.utils.tensorboard import SummaryWriter
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 # %% ../nbs/17_store.ipynb #1e175b15
 from .audio import BadAudio
-from .duplicates import EXACT_COPY, band_features, duplicates_across_splits, log_band_edges, split_of_group
+from .duplicates import EXACT_COPY, band_features, duplicates_across_splits, log_band_edges, split_by_group
 from .files import exclusive_lock, replace_folder, staging_folder, write_json
 from .parallel import chunks, parallel_map
 from .runs import Progress, Run
@@ -67,6 +67,10 @@ class Store:
     def split(self, *names: str) -> Self:
         "The sounds of some splits: train, valid, test."
         return self.with_table(self.table[self.table.split.isin(names)])
+
+    def sample(self, count: int, seed: int = 0) -> Self:
+        "So many of the sounds, or all, in the order of one permutation: of every kind, however the table is sorted."
+        return self.with_table(self.table.iloc[np.random.default_rng(seed).permutation(len(self))[:count]])
 
 # %% ../nbs/17_store.ipynb #b3295f8a
 @patch
@@ -258,7 +262,7 @@ def write_clips(
     fetched = pd.DataFrame(written, columns=["row", "content", "level", "onset", "seconds", "cut"])
     table = source.table.loc[fetched.row].reset_index(drop=True)
     table = table.drop(columns=table.columns.intersection([*fetched, "split"]))  # a folder's CSV may have such columns
-    taken = pd.concat([table, fetched], axis=1).assign(split=table.group.map(split_of_group))
+    taken = pd.concat([table, fetched], axis=1).assign(split=split_by_group(table.label, table.group))
     return taken, points[: len(written)], reasons
 
 
@@ -276,6 +280,7 @@ def make_report(
         "source": source.name, "found": len(files), "taken": len(taken), "turned_away": len(reasons),
         "reasons": dict(Counter(reasons.values())), "cut": int(taken.cut.sum()), **source.about,
         "labels": taken.label.value_counts().to_dict(), "splits": taken.split.value_counts().to_dict(),
+        "groups": taken.groupby("split").group.nunique().to_dict(),
         "files_turned_away": [[files[row], reason] for row, reason in sorted(reasons.items())],
         "kept_instead": {files[row]: files[other] for row, (_, other) in duplicates if row in reasons},
         "near_duplicates_kept": dict(Counter(why for row, (why, _) in duplicates if row not in reasons)),

@@ -142,7 +142,7 @@ def train(run: Run, store: Store, fabric: Fabric | None = None) -> SampleVAE:
     if training.monitor.is_main:
         model.save_pretrained(run / "vae")
         (run / CHECKPOINT).unlink(missing_ok=True)
-        for text in training.monitor.close() + health_warnings(model, held_out(store).sounds(slice(0, 64))):
+        for text in training.monitor.close() + health_warnings(model, held_out(store).sample(64).sounds()):
             run.warn(text)
     return model
 
@@ -172,9 +172,9 @@ def fidelity(means: Tensor) -> Tensor:  # (n, N) -> (N,)
 
 def training_summary(model: SampleVAE, store: Store) -> dict[str, float]:
     "A row of numbers: held-out sounds and their reconstructions, medians; and what the vectors carry."
-    x = held_out(store).sounds(slice(0, 256))
+    x = held_out(store).sample(256).sounds()
     metrics = reconstruction_metrics(x, reconstruct(model, x), store.rate)
-    means, kl = encode_means_and_kl(model, store.split("train").sounds(slice(0, 1024)))
+    means, kl = encode_means_and_kl(model, store.split("train").sample(1024).sounds())
     row = {name: value.nanmedian().item() for name, value in metrics.items()} | {"held-out sounds": len(x)}
     row |= {"nats": kl.sum(1).mean().item(), "active dimensions": int((kl.mean(0) > 0.1).sum())}
     return row | {f"directions for {share}%": int((fidelity(means) < share / 100).sum()) + 1 for share in (95, 99)}
@@ -182,7 +182,7 @@ def training_summary(model: SampleVAE, store: Store) -> dict[str, float]:
 # %% ../nbs/37_training.ipynb #b91929cc
 def plot_latent_usage(model: SampleVAE, store: Store) -> Figure:
     "The KL divergence of each dimension, and the variance in the largest directions."
-    means, kl = encode_means_and_kl(model, store.split("train").sounds(slice(0, 1024)))
+    means, kl = encode_means_and_kl(model, store.split("train").sample(1024).sounds())
     figure, axes = plt.subplots(1, 2, figsize=(9, 2.3), layout="constrained")
     axes[0].bar(range(1, kl.shape[1] + 1), kl.mean(0).sort(descending=True).values, color=COLOURS[0])
     axes[0].axhline(0.1, color=COLOURS[5], lw=0.8)

@@ -46,7 +46,7 @@ LIST = {  # what is wrong: module, what stands there, what stands there instead
     "originals for reconstructions": ("evaluation", "reconstruct(model, held)", "held.clone()"),
     "drumnet trained on test sounds": ("embeddings", 'log_mel_of_store(store.split("train"))', 'log_mel_of_store(store.split("test"))'),
     "fingerprints of eight sounds": ("evaluation", "rate: int, most: int = 2000", "rate: int, most: int = 8"),
-    "split by file": ("store", "split=table.group.map(split_of_group)", "split=table.index.astype(str).map(split_of_group)"),
+    "split by file": ("store", "split_by_group(table.label, table.group)", "split_by_group(table.label, table.file)"),
 }  # fmt: skip
 CONCERN = {
     "losses": [WIRING, TRAINING, "tests/test_model.py"],

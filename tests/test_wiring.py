@@ -16,6 +16,7 @@ from torch.distributions import Independent, Normal
 
 from samplevae import embeddings, evaluation, phases, training
 from samplevae.config import Config
+from samplevae.duplicates import split_by_group, split_of_group
 from samplevae.embeddings import log_mel_of_store, make_drumnet
 from samplevae.evaluation import evaluate, novelty_rows, reference_sounds
 from samplevae.factors import DRUMS, draw
@@ -328,6 +329,34 @@ def test_a_group_is_on_one_side(store):
     assert set(store.table.split) >= {"train", "test"}
 
 
+def test_every_label_of_three_groups_is_held_out():
+    "And what its own hash holds out stays so when sounds are added."
+    few = [(f"label {a}", f"{a} {n}") for a in range(40) for n in range(3 + a % 4)] + [("pair", "p 1"), ("pair", "p 2")]
+    table = pd.DataFrame(few * 2, columns=["label", "group"])
+    table["split"] = split_by_group(table.label, table.group)
+    assert (table.groupby("group").split.nunique() == 1).all()
+    by_label = table[table.label != "pair"].groupby("label").split.agg(set)
+    alone = table.group.map(split_of_group)
+    trained = alone.groupby(table.label).agg(lambda sides: "train" in set(sides))
+    assert all({"test", "valid"} <= sides for label, sides in by_label.items() if trained[label])
+    assert not [label for label, sides in by_label.items() if trained[label] and "train" not in sides]
+    assert any({"test", "valid"} - set(sides) for _, sides in alone.groupby(table.label)), "a case that needs it"
+    held = table.split[alone != "train"]
+    assert (held != "train").all()
+    more = pd.concat([table, table.assign(group=table.group + " more")], ignore_index=True)
+    again = split_by_group(more.label, more.group)[: len(table)]
+    assert (again[alone != "train"] != "train").all()
+
+
+def test_a_sample_of_a_store_has_every_label(store):
+    by_label = store.with_table(store.table.sort_values("label"))
+    train = by_label.split("train")
+    assert set(train.sample(20).table.label) == set(train.table.label)
+    assert torch.equal(train.sample(20).sounds(), train.sample(20).sounds())
+    assert len(train.sample(1000)) == len(train) and not train.sample(len(train)).table.index.equals(train.table.index)
+    assert {len(sounds) for sounds in (train.sample(5).sounds(), train.sample(5, 1).sounds())} == {5}
+
+
 def as_rows(sounds):
     return {sound.numpy().tobytes() for sound in sounds}
 
@@ -358,7 +387,7 @@ def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, mon
     run, model = Run.create(tmp_path / "run", config), SampleVAE(config).eval()
     fit_priors(run, store, model)
     evaluate(run, store, model)
-    sets, held = seen["sets"], held_out(store).sounds(slice(0, 8))
+    sets, held = seen["sets"], held_out(store).sample(8).sounds()
     assert [*sets] == ["real, held out", "new, flow prior", "new, normal prior", "held out, reconstructed", "noise"]
     assert torch.equal(seen["reference"], reference_sounds(store))
     assert torch.equal(sets["real, held out"], held) and torch.equal(seen["original"], held)
