@@ -51,7 +51,7 @@ def learn(model, config, sounds, held, seconds, name):
         terms = phase.step(x, min(999, int(1000 * used / seconds)))  # the schedule goes by time
         used += time.process_time() - begin
         bar.n = min(round(used), bar.total)
-        bar.set_postfix(step=step, distance=f"{terms['distance'].item():.3f}")
+        bar.set_postfix(step=step, distance=f"{terms['spectral_distance'].item():.3f}")
         if used > seconds or used / seconds * 20 >= len(curve) + 1:
             curve.append((step + 1, round(used, 1), distance(model, held)))
         if used > seconds:

@@ -334,6 +334,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                  'samplevae/evaluation.py'),
                                       'samplevae.evaluation.EvaluationConfig.check': ( 'evaluation.html#evaluationconfig.check',
                                                                                        'samplevae/evaluation.py'),
+                                      'samplevae.evaluation.align_sounds': ('evaluation.html#align_sounds', 'samplevae/evaluation.py'),
                                       'samplevae.evaluation.closest_pairs': ('evaluation.html#closest_pairs', 'samplevae/evaluation.py'),
                                       'samplevae.evaluation.decaying_noise': ('evaluation.html#decaying_noise', 'samplevae/evaluation.py'),
                                       'samplevae.evaluation.decode_origin': ('evaluation.html#decode_origin', 'samplevae/evaluation.py'),

@@ -75,6 +75,7 @@ def add_evaluate_command(commands: Any) -> None:
     add("--rate", type=int, default=44_100, help="Hz, for a folder as reference; default: 44100")
     add("--seconds", type=float, default=1.0, help="length, for a folder as reference; default: 1")
     add("--max-sounds", type=int, default=4000, help="sounds to take from each, at random; default: 4000")
+    add("--trust", action="store_true", help="load RAVE exports, which can run code of whoever made them")
 
 # %% ../nbs/97_cli.ipynb #2b85cb83
 def parse_changes(
@@ -157,7 +158,7 @@ def evaluate_command(options: argparse.Namespace) -> str:  # the tables, and whe
 
     name = "-".join(path.resolve().stem for path in options.sounds[:3])
     out = options.out or Path("outputs") / f"{name}-against-{options.reference.resolve().name}"
-    limits = options.embedding, options.rate, options.seconds, options.max_sounds
+    limits = options.embedding, options.rate, options.seconds, options.max_sounds, options.trust
     run = score_folders(options.sounds, options.reference, out, *limits)
     tables = [f"{name}\n{text_table(rows)}" for name, rows in read_json(run / "metrics.json").items()]
     return "\n\n".join([*tables, f"report  {run / 'report.html'}"])

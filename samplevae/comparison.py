@@ -31,6 +31,7 @@ from samplevae.evaluation import (
     CEILING_ROW,
     EvaluationConfig,
     FLOOR_ROW,
+    align_sounds,
     decaying_noise,
     generate_from_priors,
     generation_rows,
@@ -187,9 +188,9 @@ def unique_names(sets: list[SoundSet]) -> dict[str, SoundSet]:
 # %% ../nbs/46_comparison.ipynb #bb330c2d
 def compare_sets(run: Run, paths: list[Path], store: Store, most: int = 4000) -> dict[str, list[dict[str, Any]]]:
     "Measure folders of sounds, RAVE exports and runs against a store; leave metrics.json, figures and sounds in a folder."
-    rate, reference = store.rate, reference_sounds(store)
+    rate, reference = store.rate, align_sounds(reference_sounds(store), store.rate)
     others = store.split("test", "valid")
-    held = others.sounds(np.random.default_rng(0).permutation(len(others))[:most])
+    held = others.sample(most).sounds()
     if min(len(reference), len(held)) < MIN_POINTS:
         few = f"{len(reference)} sounds to compare with and {len(held)} others for the floor"
         raise Refused(f"the reference has {few}: at least {MIN_POINTS} of each are needed")
@@ -199,10 +200,11 @@ def compare_sets(run: Run, paths: list[Path], store: Store, most: int = 4000) ->
         if len(sounds) < len(held):
             run.warn(f"{name}: {len(sounds)} sounds, and {len(held)} for the floor: its Fréchet distance is too large")
     rows = {FLOOR_ROW: held} | waves | {CEILING_ROW: decaying_noise(held, rate)}
+    rows = {name: align_sounds(sounds, rate) for name, sounds in rows.items()}
     embeddings = load_embeddings(run.config.embedding, store, run.config.device, run)
     metrics = {table_title(each): generation_rows(rows, reference, rate, each, run) for each in embeddings}
-    if new := {name: waves[name] for name, group in sets.items() if group.new}:
-        metrics["novelty"] = novelty_rows(new, reference, held, rate)
+    if new := {name: rows[name] for name, group in sets.items() if group.new}:
+        metrics["novelty"] = novelty_rows(new, reference, rows[FLOOR_ROW], rate)
     write_json(run / "metrics.json", metrics)
     save_comparison_figures(run, sets, reference, held)
     return metrics
@@ -240,11 +242,12 @@ def score_folders(
     rate: int = 44_100,  # Hz, where the reference is a folder of sounds
     seconds: float = 1.0,  # and its length
     most: int = 4000,  # sounds from each
+    trust: bool = False,  # whether RAVE exports may be loaded
 ) -> Run:
     "Measure folders, exports and runs against real sounds, and leave the result in a folder."
     changes = {"sample_rate": rate, "seconds": seconds, "embedding": embedding}
     config = ScoredRunConfig(data=str(reference.absolute()), **changes)
-    check_score_request(paths, reference, out, embedding, most)
+    check_score_request(paths, reference, out, embedding, most, trust)
     config, store = reference_store(reference, config)
     out.parent.mkdir(parents=True, exist_ok=True)
     compared = {"sounds": ", ".join(map(str, paths)), "reference": str(reference), "embedding": embedding, "most": most}
@@ -264,7 +267,9 @@ def score_folders(
     return run
 
 # %% ../nbs/46_comparison.ipynb #26afe03d
-def check_score_request(paths: list[Path], reference: Path, out: Path, embedding: str, most: int) -> None:
+def check_score_request(
+    paths: list[Path], reference: Path, out: Path, embedding: str, most: int, trust: bool = False
+) -> None:
     "Refuse what cannot be scored before anything is read."
     for kind, which in parse_embeddings(embedding):
         if kind == "clap":
@@ -272,6 +277,8 @@ def check_score_request(paths: list[Path], reference: Path, out: Path, embedding
     for path in (*paths, reference):
         if not path.exists():
             raise Refused(f"there is no {path}")
+        if path.suffix == ".ts" and not trust:
+            raise Refused(f"{path} is TorchScript, which can overwrite files: with --trust it is loaded all the same")
     if most < MIN_POINTS:
         raise Refused(f"at least {MIN_POINTS} sounds of each are needed, not {most}")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "compared.json").exists())):

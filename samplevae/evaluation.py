@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['FLOOR_ROW', 'CEILING_ROW', 'EvaluationConfig', 'decaying_noise', 'reference_sounds', 'generation_rows',
-           'mean_with_interval', 'reconstruction_rows', 'novelty_rows', 'thumbnail', 'save_sounds', 'save_figure',
-           'plot_map', 'plot_best_and_worst', 'closest_pairs', 'save_set_figures', 'plot_real_and_new',
+__all__ = ['FLOOR_ROW', 'CEILING_ROW', 'EvaluationConfig', 'align_sounds', 'decaying_noise', 'reference_sounds',
+           'generation_rows', 'mean_with_interval', 'reconstruction_rows', 'novelty_rows', 'thumbnail', 'save_sounds',
+           'save_figure', 'plot_map', 'plot_best_and_worst', 'closest_pairs', 'save_set_figures', 'plot_real_and_new',
            'generate_from_priors', 'table_title', 'decode_origin', 'save_run_figures', 'evaluate']
 
 # %% ../nbs/45_evaluation.ipynb #d6184b22
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/45_evaluation.ipynb #a2ca569e
+from .audio import PRE_ONSET, find_onset
 from .clap import load_embeddings, parse_embeddings
 from .dataset import prepare_store
 from .display import COLOURS, draw_spectrogram, draw_wave, spectrogram_grid
@@ -60,6 +61,16 @@ class EvaluationConfig(Settings):
     def check(self) -> None:
         super().check()
         parse_embeddings(self.embedding)
+
+# %% ../nbs/45_evaluation.ipynb #2ab69af5
+def align_sounds(sounds: Tensor, rate: int) -> Tensor:  # (n, T) -> (n, T)
+    "Sounds shifted so that each begins 3 ms before its onset, with a peak of 0.99; silence stays."
+    aligned, before = torch.zeros_like(sounds), round(PRE_ONSET * rate)
+    for row, sound in zip(aligned, sounds, strict=True):
+        begin = find_onset(sound.numpy(), rate) - before
+        part = sound[max(begin, 0) :][: len(sound) + min(begin, 0)]
+        row[max(-begin, 0) :][: len(part)] = part
+    return aligned * (0.99 / aligned.abs().amax(1, keepdim=True).clamp(min=1e-4))
 
 # %% ../nbs/45_evaluation.ipynb #efc08e9f
 FLOOR_ROW, CEILING_ROW = "real, held out", "noise"
@@ -264,14 +275,15 @@ def evaluate(run: Run, store: Store | None = None, model: SampleVAE | None = Non
         )
     new, reconstructed = generate_from_priors(run, model), reconstruct(model, held)
     sets = {FLOOR_ROW: held} | new | {"held out, reconstructed": reconstructed, CEILING_ROW: decaying_noise(held, rate)}
+    sets, aligned = {name: align_sounds(sounds, rate) for name, sounds in sets.items()}, align_sounds(reference, rate)
     metrics = {
-        table_title(embedding): generation_rows(sets, reference, rate, embedding, run)
+        table_title(embedding): generation_rows(sets, aligned, rate, embedding, run)
         for embedding in load_embeddings(run.config.embedding, store, run.config.device, run)
     }
     progress = Progress("evaluate", 3, run)
     metrics["reconstruction"] = reconstruction_rows(held, reconstructed, decode_origin(model), rate)
     progress.update(1)
-    metrics["novelty"] = novelty_rows(new, reference, held, rate)
+    metrics["novelty"] = novelty_rows({name: sets[name] for name in new}, aligned, sets[FLOOR_ROW], rate)
     progress.update(2)
     write_json(run / "metrics.json", metrics)
     save_run_figures(run, reference, held, new, reconstructed)

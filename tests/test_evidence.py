@@ -495,7 +495,10 @@ def test_an_export_that_misbehaves_is_refused(folders, tmp_path, fault):
 def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, command, tmp_path):
     torch.jit.script(Mimic()).save(tmp_path / "mimic.ts")
     out = tmp_path / "out"
-    done = command("evaluate", tmp_path / "mimic.ts", smoke_run, "--reference", folders / "real", "--out", out, *FORM)
+    exported = "evaluate", tmp_path / "mimic.ts", smoke_run, "--reference", folders / "real", "--out", out, *FORM
+    refused = command(*exported)
+    assert refused.returncode == 2 and "--trust" in refused.stderr and not out.exists()
+    done = command(*exported, "--trust")
     assert done.returncode == 0, done.stderr
     names = [row["sounds"] for row in json.loads((out / "metrics.json").read_text())["generation by mel"]]
     expected = ["mimic, reconstructed", "mimic, random", "smoke, flow prior", "smoke, normal prior"]
@@ -528,7 +531,7 @@ def test_what_cannot_be_scored_is_refused_and_leaves_nothing(folders, smoke_run,
         fault == "cut .ts" and path.write_bytes(path.read_bytes()[:300])
     before = (smoke_run / "config.json").read_text()
     evaluate = samplevae if fault == "cut .ts" else command  # one in a process of its own, where torch may say more
-    done = evaluate("evaluate", path, "--reference", folders / "real", "--out", out, *FORM)
+    done = evaluate("evaluate", path, "--reference", folders / "real", "--out", out, "--trust", *FORM)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert str(path.name) in done.stderr or str(out) in done.stderr
     assert out == smoke_run or not (out / "metrics.json").exists()

@@ -15,17 +15,18 @@ import torch
 from torch.distributions import Independent, Normal
 
 from samplevae import embeddings, evaluation, phases, training
+from samplevae.comparison import ScoredRunConfig, compare_sets
 from samplevae.config import Config
 from samplevae.duplicates import split_by_group, split_of_group
 from samplevae.embeddings import log_mel_of_store, make_drumnet
-from samplevae.evaluation import evaluate, novelty_rows, reference_sounds
+from samplevae.evaluation import align_sounds, evaluate, novelty_rows, reference_sounds
 from samplevae.factors import DRUMS, draw
 from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, total_correlation
 from samplevae.monitoring import held_out, reconstruct
 from samplevae.phases import AdversarialPhase, RepresentationPhase, loss_terms, make_fabric
 from samplevae.prior import PRIORS, FlowPrior, NormalPrior, fit_flow, fit_priors, generate
 from samplevae.runs import Run
-from samplevae.sources import folder_source
+from samplevae.sources import folder_source, synthesis_source
 from samplevae.store import Store
 from samplevae.synthesis import synthesise
 from samplevae.vae import SampleVAE
@@ -388,16 +389,33 @@ def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, mon
     fit_priors(run, store, model)
     evaluate(run, store, model)
     sets, held = seen["sets"], held_out(store).sample(8).sounds()
+    aligned = align_sounds(reconstruct(model, held), RATE)
     assert [*sets] == ["real, held out", "new, flow prior", "new, normal prior", "held out, reconstructed", "noise"]
-    assert torch.equal(seen["reference"], reference_sounds(store))
-    assert torch.equal(sets["real, held out"], held) and torch.equal(seen["original"], held)
-    assert torch.allclose(sets["held out, reconstructed"], reconstruct(model, held))
+    assert torch.equal(seen["reference"], align_sounds(reference_sounds(store), RATE))
+    assert torch.equal(sets["real, held out"], align_sounds(held, RATE)) and torch.equal(seen["original"], held)
+    assert torch.allclose(sets["held out, reconstructed"], aligned, atol=1e-5)
     assert torch.allclose(seen["reconstructed"], reconstruct(model, held))
     assert not torch.allclose(seen["reconstructed"], held, atol=1e-2)
     with torch.no_grad():
         assert torch.allclose(seen["same"], model.decode(torch.zeros(1, 8))[0, 0], atol=1e-5)
     flow, normal = sets["new, flow prior"], sets["new, normal prior"]
     assert len(flow) == len(normal) == 8 and not torch.allclose(flow, normal, atol=1e-2)
+
+
+def test_the_same_sounds_score_the_same_wherever_they_come_from(tmp_path):
+    "Held-out sounds of a synthesiser's store, and a folder of them that begin later and are softer."
+    store = Store.prepare(synthesis_source(400, 0, DRUMS), tmp_path / "store", RATE, SECONDS)
+    held = store.split("test", "valid").sample(4000).sounds()
+    for name, lead, gain in ("as they are", 0, 1.0), ("others", 700, 0.3):
+        (tmp_path / name).mkdir()
+        for number, sound in enumerate(held):
+            wave = torch.cat([torch.zeros(lead), gain * sound])
+            soundfile.write(tmp_path / name / f"{number:03}.wav", wave.numpy(), RATE, "FLOAT")
+    run = Run(tmp_path / "out", ScoredRunConfig(sample_rate=RATE, seconds=SECONDS, embedding="mel"))
+    (tmp_path / "out").mkdir()
+    metrics = compare_sets(run, [tmp_path / "as they are", tmp_path / "others"], store)
+    floor, same, others, _ = (row["Fréchet ↓"]["value"] for row in metrics["generation by mel"])
+    assert same == pytest.approx(floor, abs=0.1) and others == pytest.approx(floor, abs=0.1)
 
 
 def test_drumnet_learns_from_training_sounds_and_is_tested_on_others(store, tmp_path, monkeypatch):
