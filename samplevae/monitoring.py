@@ -244,7 +244,7 @@ def close(self: Monitor) -> list[str]:
     last, best = rows[-1]["valid_distance"], min(rows, key=lambda row: row["valid_distance"])
     if last < 1.1 * best["valid_distance"]:
         return []
-    text = f"the held-out distance was smaller at step {best['step']} ({best['held_out']:.2f}, in the end {last:.2f})"
+    text = f"the held-out distance was smaller at step {best['step']} ({best['valid_distance']:.2f}, in the end {last:.2f})"
     return [f"{text}: fewer steps, more sounds, or augment; the model of that step is in {self.run / 'best'}"]
 
 # %% ../nbs/36_monitoring.ipynb #3ca9febf
