@@ -3,6 +3,7 @@
 `python tests/mutants.py` makes such changes, one at a time, in a copy of the package, and says which of them no test notices.
 """
 
+import json
 import math
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import soundfile
 import torch
 from torch.distributions import Independent, Normal
 
-from samplevae import embeddings, evaluation, phases, training
+from samplevae import embeddings, evaluation, monitoring, phases, training
 from samplevae.comparison import ScoredRunConfig, compare_sets
 from samplevae.config import Config
 from samplevae.duplicates import split_by_group, split_of_group
@@ -450,3 +451,17 @@ def test_phases_take_the_sounds_of_their_step(store):
     seen = [phases.training_batch(train, config, step) for step in range(len(train) // 8)]
     rows = [row.numpy().tobytes() for x in seen for row in x[:, 0]]
     assert len(rows) == len({*rows}) and {*rows} <= as_rows(train.sounds(slice(0, len(train)))), "a pass repeats none"
+
+
+@pytest.mark.parametrize(("course", "said"), [([3.0, 1.0, 2.0], True), ([3.0, 2.0, 1.0], False)])
+def test_a_better_model_on_the_way_is_kept_and_said(store, tmp_path, monkeypatch, course, said):
+    values = iter(course)
+    monkeypatch.setattr(monitoring, "reconstruction_energy_distance", lambda model, x: next(values))
+    run, config = Run.create(tmp_path / "run", Config.preset("smoke")), Config.preset("smoke")
+    monitor = monitoring.Monitor(run, store, 0, 3, make_fabric(config))
+    for step in range(3):
+        monitor.validate(step, SampleVAE(config))
+    warnings = monitor.close()
+    assert bool(warnings) == said and ("at step 1 (1.00, in the end 2.00)" in "".join(warnings)) == said
+    kept = json.loads((run / "best/model.json").read_text())
+    assert kept["step"] == int(np.argmin(course)) and kept["valid_distance"] == 1.0
