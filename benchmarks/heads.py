@@ -10,18 +10,17 @@ import json
 import time
 from itertools import count
 
-import matplotlib.pyplot as plt
 import torch
 from tqdm import tqdm
 
 from samplevae.checkerboard import decoder_artifacts, measure_artifacts
 from samplevae.config import Config
-from samplevae.display import draw_spectrogram, use_style
+from samplevae.display import spectrogram_rows, use_style
 from samplevae.files import CLONE, read_json, write_json
 from samplevae.losses import spectral_distance
 from samplevae.monitoring import held_out, reconstruct, reconstruction_energy_distance
 from samplevae.phases import RepresentationPhase, make_fabric, training_batch
-from samplevae.runs import hardware
+from samplevae.runs import hardware, median_seconds
 from samplevae.sources import folder_source
 from samplevae.store import Store
 from samplevae.vae import SampleVAE, count_parameters_and_flops
@@ -58,26 +57,17 @@ def learn(model, config, sounds, held, seconds, name):
             return curve
 
 
-def decoding(model, repeats=21):
+def decoding(model):
     "Milliseconds to decode one sound."
-    times, z = [], torch.randn(1, *model.shape)
+    z = torch.randn(1, *model.shape)
     with torch.inference_mode():
-        for _ in range(repeats):
-            begin = time.perf_counter()
-            model.decode(z)
-            times.append(time.perf_counter() - begin)
-    return 1e3 * sorted(times)[repeats // 2]
+        return 1e3 * median_seconds(lambda: model.decode(z))
 
 
 def picture(models, held, rate):
     "Eight held-out sounds, and their reconstructions by each model."
     rows = {"original": held[::8]} | {name: reconstruct(model, held[::8]) for name, model in models.items()}
-    form = dict(figsize=(10, 1.1 * len(rows)), squeeze=False, layout="constrained")
-    figure, axes = plt.subplots(len(rows), len(held[::8]), **form)
-    for line, (name, sounds) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-        for axis, sound in zip(line, sounds, strict=True):
-            draw_spectrogram(axis, sound, rate, labels=False)
+    figure = spectrogram_rows([*rows.items()], rate)
     figure.savefig(CLONE / "nbs/images/heads.png", dpi=64)
 
 

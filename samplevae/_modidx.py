@@ -252,6 +252,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                     'samplevae/display.py'),
                                    'samplevae.display.show': ('display.html#show', 'samplevae/display.py'),
                                    'samplevae.display.spectrogram_grid': ('display.html#spectrogram_grid', 'samplevae/display.py'),
+                                   'samplevae.display.spectrogram_rows': ('display.html#spectrogram_rows', 'samplevae/display.py'),
                                    'samplevae.display.use_style': ('display.html#use_style', 'samplevae/display.py')},
             'samplevae.duplicates': { 'samplevae.duplicates.DuplicateSearch': ( 'duplicates.html#duplicatesearch',
                                                                                 'samplevae/duplicates.py'),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['COLOURS', 'STYLE', 'use_style', 'log_spectrogram', 'draw_wave', 'draw_spectrogram', 'plot_wave_and_spectrogram',
-           'spectrogram_grid', 'player', 'show']
+           'spectrogram_grid', 'spectrogram_rows', 'player', 'show']
 
 # %% ../nbs/10_display.ipynb #9a42f087
 from collections.abc import Sequence
@@ -112,6 +112,24 @@ def spectrogram_grid(
             cell.set_title(titles[index] if index < len(titles) else "", fontsize=8)
         else:
             cell.axis("off")
+    return figure
+
+
+def spectrogram_rows(
+    rows: Sequence[tuple[str, Tensor]],  # name and sounds (n, T) of each row
+    rate: int,  # Hz
+) -> Figure:
+    "The spectrograms of sets of sounds, a row with its name for each; axes on the first column."
+    columns = max(len(sounds) for _, sounds in rows)
+    size = (1.25 * columns + 0.5, 1.25 * len(rows) + 0.3)
+    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
+    for number, (name, sounds) in enumerate(rows):
+        line = axes[number]
+        for axis, sound in zip(line, sounds, strict=False):
+            draw_spectrogram(axis, sound, rate, labels=axis is line[0])
+        for axis in line[len(sounds) :]:
+            axis.axis("off")
+        line[0].set_ylabel(f"{name}\nHz"), line[0].set_xlabel("time, s" if number == len(rows) - 1 else "")
     return figure
 
 # %% ../nbs/10_display.ipynb #1a1902ec

@@ -26,7 +26,7 @@ from torch import Tensor
 from .audio import PRE_ONSET, find_onset
 from .clap import load_embeddings, parse_embeddings
 from .dataset import prepare_store
-from .display import COLOURS, draw_spectrogram, draw_wave, spectrogram_grid
+from .display import COLOURS, draw_spectrogram, draw_wave, spectrogram_grid, spectrogram_rows
 from .embeddings import EMBEDDINGS, Embedding, mel
 from .files import write_json
 from .intervals import Score, TooFewPoints, half_masks
@@ -211,13 +211,10 @@ def save_set_figures(run: Run, name: str, sounds: Tensor, reference: Tensor, num
 
 def plot_real_and_new(real: Tensor, new: Tensor, rate: int, columns: int = 8) -> Figure:  # (n, T) each
     "Held-out sounds above, generated ones below, two rows each."
-    figure, axes = plt.subplots(4, columns, figsize=(1.25 * columns, 5.2), squeeze=False, layout="constrained")
-    rows = [*real[: 2 * columns].split(columns), *new[: 2 * columns].split(columns)]
-    for line, sounds, name in zip(axes, rows, ["real, held out"] * 2 + ["new"] * 2, strict=False):
-        for axis, sound in zip(line, sounds, strict=False):
-            draw_spectrogram(axis, sound, rate, labels=axis is line[0])
-        line[0].set_ylabel(f"{name}\nHz"), line[0].set_xlabel("time, s" if line is axes[-1] else "")
-    return figure
+    sets = ("real, held out", real), ("new", new)
+    return spectrogram_rows(
+        [(name, part) for name, sounds in sets for part in sounds[: 2 * columns].split(columns)], rate
+    )
 
 # %% ../nbs/45_evaluation.ipynb #06301be7
 def generate_from_priors(run: Run, model: SampleVAE) -> dict[str, Tensor]:  # (n, T) each

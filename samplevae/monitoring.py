@@ -26,7 +26,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 # %% ../nbs/36_monitoring.ipynb #d335d274
-from .display import COLOURS, draw_spectrogram
+from .display import COLOURS, spectrogram_rows
 from .files import atomic_write
 from .losses import energy_distance, kl_per_dimension
 from .runs import Progress, Run, in_notebook
@@ -145,13 +145,7 @@ def plot_curves(rows: list[dict[str, float]]) -> Figure:
 
 def plot_pairs(x: Tensor, y: Tensor, rate: int) -> Figure:  # (n, T) each
     "Sounds above, their reconstructions below."
-    figure, axes = plt.subplots(2, len(x), figsize=(1.2 * len(x), 2.6), squeeze=False, layout="constrained")
-    for column in range(len(x)):
-        draw_spectrogram(axes[0, column], x[column], rate, labels=False)
-        draw_spectrogram(axes[1, column], y[column], rate, labels=False)
-    axes[0, 0].set_ylabel("original")
-    axes[1, 0].set_ylabel("reconstruction")
-    return figure
+    return spectrogram_rows([("original", x), ("reconstruction", y)], rate)
 
 # %% ../nbs/36_monitoring.ipynb #a7ac5752
 class Monitor:
