@@ -64,7 +64,7 @@ class EvaluationConfig(Settings):
 
 # %% ../nbs/45_evaluation.ipynb #2ab69af5
 def align_sounds(sounds: Tensor, rate: int) -> Tensor:  # (n, T) -> (n, T)
-    "Sounds shifted so that each begins 3 ms before its onset, with a peak of 0.99; silence stays."
+    "Sounds shifted so that each begins 3 ms before its onset (to half a millisecond), with a peak of 0.99; silence stays."
     aligned, before = torch.zeros_like(sounds), round(PRE_ONSET * rate)
     for row, sound in zip(aligned, sounds, strict=True):
         begin = find_onset(sound.numpy(), rate) - before
