@@ -9,7 +9,8 @@ from __future__ import annotations
 __all__ = ['FLOOR_ROW', 'CEILING_ROW', 'EvaluationConfig', 'align_sounds', 'decaying_noise', 'reference_sounds',
            'generation_rows', 'mean_with_interval', 'reconstruction_rows', 'novelty_rows', 'thumbnail', 'save_sounds',
            'save_figure', 'plot_map', 'plot_best_and_worst', 'closest_pairs', 'save_set_figures', 'plot_real_and_new',
-           'generate_from_priors', 'table_title', 'decode_origin', 'save_run_figures', 'evaluate']
+           'generate_from_priors', 'latent_novelty_rows', 'table_title', 'decode_origin', 'save_run_figures',
+           'evaluate']
 
 # %% ../nbs/45_evaluation.ipynb #d6184b22
 from contextlib import suppress
@@ -32,8 +33,8 @@ from .files import write_json
 from .intervals import Score, TooFewPoints, half_masks
 from .metrics import all_metrics, realism
 from .monitoring import held_out, reconstruct
-from .novelty import find_copies, memorised, nearest_neighbours
-from .prior import PRIORS, generate, load_prior
+from .novelty import find_copies, latent_novelty, memorised, nearest_neighbours, planted_copies
+from .prior import PRIORS, encode_posteriors, generate, load_prior, sample_vectors
 from .reconstruction import reconstruction_metrics
 from .runs import Progress, Run, pick_device
 from .settings import LazyModule, Settings, setting
@@ -221,10 +222,25 @@ def generate_from_priors(run: Run, model: SampleVAE) -> dict[str, Tensor]:  # (n
     "Sounds from each prior of a run, always the same."
     device = pick_device(run.config.device)
     priors = {kind: load_prior(run / "prior", kind, device) for kind in PRIORS}
-    return {
-        f"new, {kind} prior": generate(model, prior, run.config.samples, run.config.seed)
-        for kind, prior in priors.items()
+    form = run.config.samples, run.config.seed
+    return {f"new, {kind} prior": generate(model, prior, *form) for kind, prior in priors.items()}
+
+
+def latent_novelty_rows(run: Run, model: SampleVAE, store: Store) -> dict[str, list[dict[str, Any]]]:
+    "Tables: how new the vectors of each prior are, and what planted copies would look like."
+    device, count, seed = pick_device(run.config.device), run.config.samples, run.config.seed
+    means, stds = (x.cpu().numpy() for x in encode_posteriors(model, store.split("train").sample(4000)))
+    held_means, held_stds = encode_posteriors(model, held_out(store).sample(count))
+    held = (held_means + held_stds * torch.randn(held_means.shape, generator=torch.Generator().manual_seed(0))).numpy()
+    vectors = {
+        kind: sample_vectors(load_prior(run / "prior", kind, device), count, seed).cpu().numpy() for kind in PRIORS
     }
+    rows = [
+        {"vectors": f"{kind} prior", "memorised (0.5: fair)": latent_novelty(means, stds, held, z).as_dict()}
+        for kind, z in vectors.items()
+    ]
+    planted = planted_copies(means, stds, held, next(iter(vectors.values())))
+    return {"novelty of vectors": rows, "novelty of vectors, with planted copies": planted}
 
 
 def table_title(embedding: Embedding) -> str:
@@ -281,6 +297,8 @@ def evaluate(run: Run, store: Store | None = None, model: SampleVAE | None = Non
     metrics["reconstruction"] = reconstruction_rows(held, reconstructed, decode_origin(model), rate)
     progress.update(1)
     metrics["novelty"] = novelty_rows({name: sets[name] for name in new}, aligned, sets[FLOOR_ROW], rate)
+    with suppress(TooFewPoints):
+        metrics |= latent_novelty_rows(run, model, store)
     progress.update(2)
     write_json(run / "metrics.json", metrics)
     save_run_figures(run, reference, held, new, reconstructed)

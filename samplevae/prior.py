@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['PRIORS', 'encode_posteriors', 'PriorConfig', 'NormalPrior', 'FlowPrior', 'fit_flow', 'save_prior', 'load_prior',
-           'load', 'fit_priors', 'generate', 'plot_latents']
+           'load', 'fit_priors', 'sample_vectors', 'generate', 'plot_latents']
 
 # %% ../nbs/38_prior.ipynb #1a31446e
 import math
@@ -181,6 +181,13 @@ def fit_priors(run: Run, store: Store, model: SampleVAE | None = None) -> None:
 
 # %% ../nbs/38_prior.ipynb #a9ba43a4
 @torch.no_grad()
+def sample_vectors(prior: nn.Module, n: int, seed: int = 0, temperature: float = 1.0) -> Tensor:  # (n, N)
+    "The vectors of the sounds that `generate` makes."
+    torch.manual_seed(seed)
+    return prior.sample((n,), temperature)
+
+
+@torch.no_grad()
 def generate(
     model: SampleVAE,
     prior: nn.Module,  # any of `PRIORS`
@@ -189,8 +196,7 @@ def generate(
     temperature: float = 1.0,
 ) -> Tensor:  # (n, T)
     "New sounds from a prior, each with fresh noise."
-    torch.manual_seed(seed)
-    vectors = prior.sample((n,), temperature).split(64)
+    vectors = sample_vectors(prior, n, seed, temperature).split(64)
     sounds = torch.cat([model.decode(z.unflatten(1, model.shape), 1)[:, 0].cpu() for z in vectors])
     return sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)  # too loud is made softer, not cut off
 

@@ -40,12 +40,15 @@ LIST = {  # what is wrong: module, what stands there, what stands there instead
     "saved without the average": ("training", "model = training.average.eval()", "model = training.model.eval()"),
     "flow fitted to means": ("prior", "z = means[indices] + stds[indices] * torch", "z = means[indices] + 0 * torch"),
     "temperature ignored by the flow": ("prior", "base = temperature * distribution", "base = distribution"),
-    "temperature ignored in generating": ("prior", "prior.sample((n,), temperature)", "prior.sample((n,))"),
+    "temperature ignored in generating": ("prior", "return prior.sample((n,), temperature)", "return prior.sample((n,))"),
     "one noise for all": ("prior", "model.decode(z.unflatten(1, model.shape), 1)", "model.decode(z.unflatten(1, model.shape))"),
-    "reference from held-out sounds": ("evaluation", 'train = store.split("train")', 'train = store.split("test")'),
+    "reference from held-out sounds": ("evaluation", 'return store.split("train").sample(most)', 'return store.split("test").sample(most)'),
     "originals for reconstructions": ("evaluation", "reconstruct(model, held)", "held.clone()"),
     "drumnet trained on test sounds": ("embeddings", 'log_mel_of_store(store.split("train"))', 'log_mel_of_store(store.split("test"))'),
     "fingerprints of eight sounds": ("evaluation", "rate: int, most: int = 2000", "rate: int, most: int = 8"),
+    "held-out sounds from the front": ("store", "np.random.default_rng(seed).permutation(len(self))[:count]", "np.arange(len(self))[:count]"),
+    "rows that are not aligned": ("evaluation", "sets, aligned = {name: align_sounds(sounds, rate)", "sets, aligned = {name: sounds"),
+    "novelty of vectors without their unit": ("novelty", "unit = stds.mean(0)", "unit = 1"),
     "split by file": ("store", "split_by_group(table.label, table.group)", "split_by_group(table.label, table.file)"),
 }  # fmt: skip
 CONCERN = {

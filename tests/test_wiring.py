@@ -25,7 +25,16 @@ from samplevae.factors import DRUMS, draw
 from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, total_correlation
 from samplevae.monitoring import held_out, reconstruct
 from samplevae.phases import AdversarialPhase, RepresentationPhase, loss_terms, make_fabric
-from samplevae.prior import PRIORS, FlowPrior, NormalPrior, fit_flow, fit_priors, generate
+from samplevae.prior import (
+    PRIORS,
+    FlowPrior,
+    NormalPrior,
+    encode_posteriors,
+    fit_flow,
+    fit_priors,
+    generate,
+    sample_vectors,
+)
 from samplevae.runs import Run
 from samplevae.sources import folder_source, synthesis_source
 from samplevae.store import Store
@@ -443,6 +452,32 @@ def test_copies_of_any_training_sound_are_found(store):
     assert softer["copies by fingerprint"] > 0.6 * len(train)
     assert copies["copies by fingerprint"] > 0.6 * len(train) and new["copies by fingerprint"] < 0.2 * len(others)
     assert copies["memorised (0.5: fair)"]["value"] > 0.9 > new["memorised (0.5: fair)"]["value"]
+
+
+def test_training_vectors_count_as_copies_and_new_ones_do_not(store, tmp_path, monkeypatch):
+    "By the tables of an evaluation, whose priors here draw training vectors, and vectors of held-out sounds."
+    torch.manual_seed(0)
+    model, config = SampleVAE(Config.preset("smoke")).eval(), Config.preset("smoke", samples=16)
+    means, stds = encode_posteriors(model, store.split("train"))
+    held, _ = encode_posteriors(model, held_out(store))
+    drawn = {"copies": means, "far": 5 + held.repeat(4, 1)}
+    monkeypatch.setattr(evaluation, "PRIORS", dict.fromkeys(drawn))
+    monkeypatch.setattr(evaluation, "load_prior", lambda folder, kind, device: drawn[kind])
+    monkeypatch.setattr(evaluation, "sample_vectors", lambda z, n, seed: z[:n])
+    tables = evaluation.latent_novelty_rows(Run.create(tmp_path / "run", config), model, store)
+    copies, far = (row["memorised (0.5: fair)"]["value"] for row in tables["novelty of vectors"])
+    assert copies == 1 and far < 0.1
+    exact, _, noisy = tables["novelty of vectors, with planted copies"]
+    assert exact["100% copies"]["value"] == 1 > noisy["100% copies"]["value"]
+
+
+def test_generated_sounds_are_those_of_the_sampled_vectors(batch):
+    model, prior = SampleVAE(Config.preset("smoke", noise_bands=0)).eval(), NormalPrior(8)
+    z = sample_vectors(prior, 3, 7, 0.5)
+    with torch.no_grad():
+        sounds = model.decode(z, 1)[:, 0]
+    limited = sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)
+    assert torch.allclose(generate(model, prior, 3, 7, 0.5), limited, atol=1e-6)
 
 
 def test_phases_take_the_sounds_of_their_step(store):
