@@ -113,7 +113,7 @@ def main():
         "seen": {name: seen(rows[name]) for name in rows},
         "curves": {name: curves(rows[name]) for name in rows},
         "fingerprints": {
-            "line": line,
+            "threshold": line,
             "others above it": float((shared > line).mean()),
             "softer quarters of a second above it": float((cut > line).mean()),
         },

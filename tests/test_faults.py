@@ -19,7 +19,7 @@ from samplevae.runs import Run
 from samplevae.settings import STAGES
 from samplevae.synthesis import synthesise
 
-LONG = ["--set", "steps=200", "--set", "save_every=0"]
+LONG = ["--set", "steps=80", "--set", "save_every=0"]
 
 
 def begin(out, environment, ready):
@@ -61,14 +61,14 @@ def test_a_run_that_was_stopped_twice_goes_on(tmp_path, environment):
     process = begin(out, environment, lambda: has_saved(out, killed))
     interrupted = stop(process, out, signal.SIGINT)
     assert process.returncode == 130 and "goes on from here" in process.stderr.read()
-    assert 0 < killed < interrupted < 200
+    assert 0 < killed < interrupted < 80
     done = samplevae("run", "--preset", "smoke", "--out", out, *LONG)
     assert done.returncode == 0, done.stderr
     assert "1/4" not in done.stderr and "2/4" in done.stderr
     rows = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
     steps = [row["step"] for row in rows if "spectral_distance" in row]
-    assert steps == list(range(200))
-    assert " 200/200 " in (out / "notebooks/37_training.ipynb").read_text()
+    assert steps == list(range(80))
+    assert " 80/80 " in (out / "notebooks/37_training.ipynb").read_text()
 
 
 def test_a_stage_that_fails_says_where_and_keeps_what_was_finished(tmp_path):

@@ -24,6 +24,7 @@ from samplevae.evaluation import align_sounds, evaluate, novelty_rows, reference
 from samplevae.factors import DRUMS, draw
 from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, total_correlation
 from samplevae.monitoring import held_out, reconstruct
+from samplevae.novelty import latent_novelty
 from samplevae.phases import AdversarialPhase, RepresentationPhase, loss_terms, make_fabric
 from samplevae.prior import (
     PRIORS,
@@ -469,6 +470,15 @@ def test_training_vectors_count_as_copies_and_new_ones_do_not(store, tmp_path, m
     assert copies == 1 and far < 0.1
     exact, _, noisy = tables["novelty of vectors, with planted copies"]
     assert exact["100% copies"]["value"] == 1 > noisy["100% copies"]["value"]
+
+
+def test_a_dimension_that_says_nothing_does_not_hide_copies():
+    generator = np.random.default_rng(0)
+    means, held, fresh = (generator.normal(size=(n, 2)) for n in (200, 200, 200))
+    stds = np.tile([0.001, 30.0], (200, 1))
+    means[:, 1] = 0  # all that is known of it is noise
+    held, copies = held + [0, 1] * (30 * fresh), means + [0, 1] * (30 * fresh[::-1])
+    assert latent_novelty(means, stds, held, copies) > 0.8
 
 
 def test_generated_sounds_are_those_of_the_sampled_vectors(batch):
