@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory):
     "A finished run of the smallest preset. Look, but change nothing."
-    shared = tmp_path_factory.getbasetemp().parent  # one for all workers
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared  # one for all workers
     with exclusive_lock(shared / "smoke.lock", wait=True):  # the first makes it, the others find it finished
         done = samplevae("run", "--preset", "smoke", "--out", shared / "smoke")
         assert done.returncode == 0, done.stderr
