@@ -194,6 +194,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (StageFailed, FloatingPointError) as failure:
         print(f"samplevae: {failure}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read the output has read enough
+        sys.stdout = None
+        return 0
     except OSError as error:  # a name too long, a file where a folder should be, a disk that is full
         print(f"samplevae: {error.filename or 'the disk'}: {error.strerror}", file=sys.stderr)
         return 2

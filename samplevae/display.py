@@ -114,7 +114,7 @@ def spectrogram_grid(
             cell.axis("off")
     return figure
 
-
+# %% ../nbs/10_display.ipynb #c55c1d7f
 def spectrogram_rows(
     rows: Sequence[tuple[str, Tensor]],  # name and sounds (n, T) of each row
     rate: int,  # Hz

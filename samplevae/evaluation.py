@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['FLOOR_ROW', 'CEILING_ROW', 'EvaluationConfig', 'align_sounds', 'decaying_noise', 'reference_sounds',
-           'generation_rows', 'mean_with_interval', 'reconstruction_rows', 'novelty_rows', 'thumbnail', 'save_sounds',
-           'save_figure', 'plot_map', 'plot_best_and_worst', 'closest_pairs', 'save_set_figures', 'plot_real_and_new',
-           'generate_from_priors', 'latent_novelty_rows', 'table_title', 'decode_origin', 'save_run_figures',
-           'evaluate']
+__all__ = ['FLOOR_ROW', 'CEILING_ROW', 'EvaluationConfig', 'decaying_noise', 'reference_sounds', 'generation_rows',
+           'mean_with_interval', 'reconstruction_rows', 'thumbnail', 'save_sounds', 'save_figure', 'plot_map',
+           'plot_best_and_worst', 'closest_pairs', 'save_set_figures', 'plot_real_and_new', 'generate_from_priors',
+           'latent_novelty_rows', 'table_title', 'decode_origin', 'save_run_figures', 'evaluate']
 
 # %% ../nbs/45_evaluation.ipynb #d6184b22
 from contextlib import suppress
@@ -24,16 +23,15 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/45_evaluation.ipynb #a2ca569e
-from .audio import PRE_ONSET, find_onset
 from .clap import load_embeddings, parse_embeddings
 from .dataset import prepare_store
 from .display import COLOURS, draw_spectrogram, draw_wave, spectrogram_grid, spectrogram_rows
-from .embeddings import EMBEDDINGS, Embedding, mel
+from .embeddings import EMBEDDINGS, Embedding, align_sounds, mel
 from .files import write_json
 from .intervals import Score, TooFewPoints, half_masks
 from .metrics import all_metrics, realism
 from .monitoring import held_out, reconstruct
-from .novelty import find_copies, latent_novelty, memorised, nearest_neighbours, planted_copies
+from .novelty import latent_novelty, nearest_neighbours, novelty_rows, planted_copies
 from .prior import PRIORS, encode_posteriors, generate, load_prior, sample_vectors
 from .reconstruction import reconstruction_metrics
 from .runs import Progress, Run, pick_device
@@ -62,16 +60,6 @@ class EvaluationConfig(Settings):
     def check(self) -> None:
         super().check()
         parse_embeddings(self.embedding)
-
-# %% ../nbs/45_evaluation.ipynb #2ab69af5
-def align_sounds(sounds: Tensor, rate: int) -> Tensor:  # (n, T) -> (n, T)
-    "Sounds shifted so that each begins 3 ms before its onset (to half a millisecond), with a peak of 0.99; silence stays."
-    aligned, before = torch.zeros_like(sounds), round(PRE_ONSET * rate)
-    for row, sound in zip(aligned, sounds, strict=True):
-        begin = find_onset(sound.numpy(), rate) - before
-        part = sound[max(begin, 0) :][: len(sound) + min(begin, 0)]
-        row[max(-begin, 0) :][: len(part)] = part
-    return aligned * (0.99 / aligned.abs().amax(1, keepdim=True).clamp(min=1e-4))
 
 # %% ../nbs/45_evaluation.ipynb #efc08e9f
 FLOOR_ROW, CEILING_ROW = "real, held out", "noise"
@@ -119,23 +107,6 @@ def reconstruction_rows(x: Tensor, y: Tensor, same: Tensor, rate: int) -> list[d
         parts = [reconstruction_metrics(a, b, rate) for a, b in zip(x.split(64), other.split(64), strict=True)]
         values = {key: mean_with_interval(torch.cat([part[key] for part in parts])).as_dict() for key in parts[0]}
         rows.append({"held-out sounds against": name, "number": len(x)} | values)
-    return rows
-
-# %% ../nbs/45_evaluation.ipynb #136dbb9e
-def novelty_rows(
-    sets: dict[str, Tensor], train: Tensor, held: Tensor, rate: int, most: int = 2000
-) -> list[dict[str, Any]]:  # (n, T) each
-    "How new sounds are; fingerprints are compared with so many of the training sounds."
-    points = {name: mel().embed(sounds, rate) for name, sounds in (sets | {"train": train, "held": held}).items()}
-    portion = train[:: -(-len(train) // most)]
-    shared, _, threshold = find_copies(portion, held, torch.cat(list(sets.values())), rate)
-    ends, rows = np.cumsum([len(sounds) for sounds in sets.values()]), []
-    for (name, sounds), copied in zip(sets.items(), np.split(shared > threshold, ends[:-1]), strict=True):
-        nearer: Any = "too few"
-        with suppress(TooFewPoints):
-            nearer = memorised(points["train"], points["held"], points[name], repeats=200).as_dict()
-        cells = {"memorised (0.5: fair)": nearer, "copies by fingerprint": int(copied.sum())}
-        rows.append({"sounds": name, "number": len(sounds)} | cells | {"training sounds compared": len(portion)})
     return rows
 
 # %% ../nbs/45_evaluation.ipynb #5c0537d1

@@ -22,8 +22,8 @@ class Score(float):
 
     low: float
     high: float
-    numbers: tuple[int, ...]
-    about: dict[str, float]  # what else should be recorded
+    counts: tuple[int, ...]
+    extra: dict[str, float]  # what else should be recorded
 
     def __new__(cls, values: np.ndarray, *sets: np.ndarray) -> Self:  # of all, then of halves
         score = super().__new__(cls, values[0])

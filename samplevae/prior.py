@@ -164,8 +164,8 @@ def load_prior(folder: str | Path, kind: str = "flow", device: torch.device | st
     return prior.to(device).eval()
 
 
-def load(folder: str | Path, kind: str = "flow", device: str = "auto") -> tuple[SampleVAE, nn.Module]:
-    "The model and a prior of a run."
+def load(folder: str | Path, kind: str = "flow", device: str = "cpu") -> tuple[SampleVAE, nn.Module]:
+    "The model of a finished run and one of its priors (flow or normal), ready for use on a device."
     folder, place = Path(folder).expanduser(), pick_device(device)
     if not (folder / "vae").is_dir():
         raise Refused(f"{folder} is not the folder of a finished run: it has no folder vae")
@@ -195,7 +195,7 @@ def generate(
     seed: int = 0,
     temperature: float = 1.0,
 ) -> Tensor:  # (n, T)
-    "New sounds from a prior, each with fresh noise."
+    "New sounds (n, T) from a prior, each with fresh noise; the same for the same seed."
     vectors = sample_vectors(prior, n, seed, temperature).split(64)
     sounds = torch.cat([model.decode(z.unflatten(1, model.shape), 1)[:, 0].cpu() for z in vectors])
     return sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)  # too loud is made softer, not cut off

@@ -51,7 +51,7 @@ class SampleVAE(nn.Module):
         self.decoder = Decoder(config)
 
     def encode(self, x: Tensor) -> Distribution:  # (B, 1, T) -> over (B, *shape)
-        "The posterior of sounds."
+        "Sounds (B, 1, T) -> their posterior, a distribution over vectors (B, *shape)."
         if x.shape[1:] != (1, self.length) or not len(x):
             raise Refused(f"sounds must be (n, 1, {self.length}), not {tuple(x.shape)}")
         return self.posterior(*self.encoder(x))
@@ -61,7 +61,7 @@ class SampleVAE(nn.Module):
         z: Tensor,  # (B, *shape)
         draws: int = 0,  # how often, with fresh noise for each; 0: once, with the noise that is always the same
     ) -> Tensor:  # (B or draws B, 1, T)
-        "The sounds that vectors stand for."
+        "Vectors (B, *shape) -> sounds (B, 1, T), always the same; or `draws` of each (draws B, 1, T), with fresh noise."
         if z.shape[1:] != self.shape or not len(z):
             raise Refused(f"vectors must be (n, {', '.join(map(str, self.shape))}), not {tuple(z.shape)}")
         return self.decoder(z, draws)[:, :, : self.length]

@@ -13,18 +13,19 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from mutants import LIST, listed_changes
 from torch.distributions import Independent, Normal
 
 from samplevae import embeddings, evaluation, monitoring, phases, training
-from samplevae.comparison import ScoredRunConfig, compare_sets
+from samplevae.comparison import ScoredRunConfig, SoundSet, compare_sets, unique_names
 from samplevae.config import Config
 from samplevae.duplicates import split_by_group, split_of_group
-from samplevae.embeddings import log_mel_of_store, make_drumnet
-from samplevae.evaluation import align_sounds, evaluate, novelty_rows, reference_sounds
+from samplevae.embeddings import align_sounds, log_mel_of_store, make_drumnet
+from samplevae.evaluation import evaluate, reference_sounds
 from samplevae.factors import DRUMS, draw
 from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, total_correlation
 from samplevae.monitoring import held_out, reconstruct
-from samplevae.novelty import latent_novelty
+from samplevae.novelty import latent_novelty, novelty_rows
 from samplevae.phases import AdversarialPhase, RepresentationPhase, loss_terms, make_fabric
 from samplevae.prior import (
     PRIORS,
@@ -510,3 +511,20 @@ def test_a_better_model_on_the_way_is_kept_and_said(store, tmp_path, monkeypatch
     assert bool(warnings) == said and ("at step 1 (1.00, in the end 2.00)" in "".join(warnings)) == said
     kept = json.loads((run / "best/model.json").read_text())
     assert kept["step"] == int(np.argmin(course)) and kept["valid_distance"] == 1.0
+
+
+def test_every_mutant_still_finds_its_place():
+    assert len(listed_changes()) == len(LIST)
+
+
+@pytest.mark.parametrize("names", [("train", "held"), ("sounds", "number")])
+def test_names_of_folders_change_no_number(store, names):
+    train, held = (store.split(name).sounds() for name in ("train", "test"))
+    torch.manual_seed(0)
+    others = synthesise(draw(torch.arange(500, 530), 9, DRUMS), RATE, SECONDS)
+    odd, plain = (novelty_rows({name: others for name in pair}, train, held, RATE) for pair in (names, ("a", "b")))
+    for row, expected in zip(odd, plain, strict=True):
+        assert {**row, "sounds": ""} == {**expected, "sounds": ""}
+    kinds = [SoundSet(name, others, []) for name in (*names, "real", "noise", names[0])]
+    unique = [*unique_names(kinds)]
+    assert len({*unique}) == 5 and not {"sounds", "number", "real", "noise"} & {*unique}
