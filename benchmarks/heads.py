@@ -67,7 +67,7 @@ def decoding(model):
 def picture(models, held, rate):
     "Eight held-out sounds, and their reconstructions by each model."
     rows = {"original": held[::8]} | {name: reconstruct(model, held[::8]) for name, model in models.items()}
-    figure = spectrogram_rows([*rows.items()], rate)
+    figure = spectrogram_rows([(name.replace(", ", ",\n"), sounds) for name, sounds in rows.items()], rate)
     figure.savefig(CLONE / "nbs/images/heads.png", dpi=64)
 
 
