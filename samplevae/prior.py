@@ -196,6 +196,9 @@ def generate(
     temperature: float = 1.0,
 ) -> Tensor:  # (n, T)
     "New sounds (n, T) from a prior, each with fresh noise; the same for the same seed."
+    if n < 1 or prior.sizes["latent"] != math.prod(model.shape):
+        sizes = f"{prior.sizes['latent']} dimensions for a model of {math.prod(model.shape)}"
+        raise Refused(f"cannot generate {n} sounds from a prior of {sizes}")
     vectors = sample_vectors(prior, n, seed, temperature).split(64)
     sounds = torch.cat([model.decode(z.unflatten(1, model.shape), 1)[:, 0].cpu() for z in vectors])
     return sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)  # too loud is made softer, not cut off

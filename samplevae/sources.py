@@ -180,8 +180,14 @@ SOURCES: dict[str, Callable[[str, Any], Source]] = {
 
 def parse_source(text: str) -> tuple[str, str]:  # an entry of `SOURCES`, and the place
     "`nsynth:FOLDER` as its two parts; a path alone is a folder."
-    kind, _, place = text.partition(":")
-    return (kind, place) if kind in SOURCES else ("folder", text)
+    kind, colon, place = text.partition(":")
+    if kind not in SOURCES:
+        return "folder", text
+    if kind == "synthesis" and place:
+        raise Refused(f"the synthesiser has no folder: data is synthesis, not {text}")
+    if colon and not place:
+        raise Refused(f"{text} names no folder: {kind}:FOLDER is needed")
+    return kind, place
 
 
 def open_source(text: str, config: Any = None) -> Source:

@@ -1,6 +1,7 @@
 "Every chapter runs from its first cell to its last."
 
 import multiprocessing
+import os
 import traceback
 
 import papermill
@@ -15,6 +16,7 @@ CHAPTERS = sorted((CLONE / "nbs").glob("*.ipynb"))
 
 def execute(chapter, errors):
     "Run the cells of a chapter in a fresh shell; send what failed."
+    os.chdir(chapter.parent)
     try:
         CaptureShell().execute(chapter, exc_stop=True)
     except BaseException:

@@ -38,7 +38,8 @@ from samplevae.prior import (
     sample_vectors,
 )
 from samplevae.runs import Run
-from samplevae.sources import folder_source, synthesis_source
+from samplevae.settings import Refused
+from samplevae.sources import folder_source, parse_source, synthesis_source
 from samplevae.store import Store
 from samplevae.synthesis import synthesise
 from samplevae.vae import SampleVAE
@@ -314,6 +315,18 @@ def test_generating_passes_temperature_on_and_draws_noise_anew(batch):
     assert not torch.equal(sounds, generate(model, Same(8), 3, seed=6))
     loud = [sound / sound.abs().max() for sound in sounds]
     assert all(sound.abs().max() <= 1 for sound in [*sounds, *loud])
+
+
+@pytest.mark.parametrize(("latent", "count"), [(8, 0), (8, -1), (5, 2)])
+def test_what_cannot_be_generated_is_refused(latent, count):
+    with pytest.raises(Refused, match="cannot generate"):
+        generate(SampleVAE(Config.preset("smoke")), NormalPrior(latent), count)
+
+
+@pytest.mark.parametrize("text", ["synthesis:xyz", "nsynth:", "folder:"])
+def test_a_source_without_its_place_is_refused(text):
+    with pytest.raises(Refused, match=text.partition(":")[0] if "xyz" not in text else "no folder"):
+        parse_source(text)
 
 
 def test_priors_learn_from_training_sounds_alone(store, tmp_path, monkeypatch):
