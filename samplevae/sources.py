@@ -180,13 +180,12 @@ SOURCES: dict[str, Callable[[str, Any], Source]] = {
 
 def parse_source(text: str) -> tuple[str, str]:  # an entry of `SOURCES`, and the place
     "`nsynth:FOLDER` as its two parts; a path alone is a folder."
-    kind, colon, place = text.partition(":")
-    if kind not in SOURCES:
-        return "folder", text
+    kind, _, place = text.partition(":")
+    kind, place = (kind, place) if kind in SOURCES else ("folder", text)
     if kind == "synthesis" and place:
         raise Refused(f"the synthesiser has no folder: data is synthesis, not {text}")
-    if colon and not place:
-        raise Refused(f"{text} names no folder: {kind}:FOLDER is needed")
+    if kind != "synthesis" and not place:
+        raise Refused(f"data {text!r} names no folder: {kind}:FOLDER is needed, or ./{kind} for a folder of that name")
     return kind, place
 
 
