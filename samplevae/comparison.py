@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from .audio import BadAudio, align_and_trim
 from .clap import find_clap_checkpoint, load_embeddings, parse_embeddings
 from .dataset import DataConfig, prepare_store
-from .embeddings import align_sounds, mel
+from .embeddings import mel
 from samplevae.evaluation import (
     CEILING_ROW,
     EvaluationConfig,
@@ -190,7 +190,7 @@ def unique_names(sets: list[SoundSet]) -> dict[str, SoundSet]:
 # %% ../nbs/46_comparison.ipynb #bb330c2d
 def compare_sets(run: Run, paths: list[Path], store: Store, most: int = 4000) -> dict[str, list[dict[str, Any]]]:
     "Measure folders of sounds, RAVE exports and runs against a store; leave metrics.json, figures and sounds in a folder."
-    rate, reference = store.rate, align_sounds(reference_sounds(store), store.rate)
+    rate, reference = store.rate, reference_sounds(store)
     others = store.split("test", "valid")
     held = others.sample(most).sounds()
     if min(len(reference), len(held)) < MIN_POINTS:
@@ -202,7 +202,6 @@ def compare_sets(run: Run, paths: list[Path], store: Store, most: int = 4000) ->
         if len(sounds) < len(held):
             run.warn(f"{name}: {len(sounds)} sounds, and {len(held)} for the floor: its Fréchet distance is too large")
     rows = {FLOOR_ROW: held} | waves | {CEILING_ROW: decaying_noise(held, rate)}
-    rows = {name: align_sounds(sounds, rate) for name, sounds in rows.items()}
     embeddings = load_embeddings(run.config.embedding, store, run.config.device, run)
     metrics = {table_title(each): generation_rows(rows, reference, rate, each, run) for each in embeddings}
     if new := {name: rows[name] for name, group in sets.items() if group.new}:

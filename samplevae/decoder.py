@@ -47,7 +47,7 @@ class DecoderConfig(EncoderConfig):
         "auto", "train", "upsampling in the heads rave and melgan", choices=("auto", "linear", "transposed")
     )
     modulation: str = setting(
-        "sigmoid", "train", "amplitude modulation in these heads", choices=("none", "sigmoid", "loudness")
+        "sigmoid", "train", "amplitude modulation in the heads rave and melgan", choices=("none", "sigmoid", "loudness")
     )
 
     def check(self) -> None:

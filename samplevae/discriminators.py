@@ -209,8 +209,10 @@ class DiscriminatorConfig(Settings):
     "Which discriminators there are, and their loss."
 
     discriminators: str = setting("framewise", "train", f"discriminators: {', '.join(DISCRIMINATORS)}, with commas")
-    discriminator_width: int = setting(32, "train", "channels of their first layer", 1, 4096)
-    phase_shuffle: int = setting(0, "train", "largest shift of phase in their layers, in samples", 0, 64)
+    discriminator_width: int = setting(32, "train", "channels of the first layer of the discriminators", 1, 4096)
+    phase_shuffle: int = setting(
+        0, "train", "largest shift of phase in the layers of the discriminators, in samples", 0, 64
+    )
     gan_loss: str = setting("hinge", "train", "adversarial loss", choices=GAN_LOSSES)
     discriminator_share: float = setting(
         0.5, "train", "share of the decoder's gradient that comes from discriminators", 0, 1

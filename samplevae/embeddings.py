@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['EMBEDDINGS', 'mel_embedding', 'Embedding', 'read_cached', 'as_batch', 'content_hash', 'mel', 'resample_batch',
-           'DrumNet', 'with_frequent_labels', 'log_mel_of_store', 'fit_drumnet', 'make_drumnet', 'drumnet',
-           'drumnet_for_store', 'align_sounds']
+__all__ = ['EMBEDDINGS', 'mel_embedding', 'align_sounds', 'Embedding', 'read_cached', 'as_batch', 'content_hash', 'mel',
+           'resample_batch', 'DrumNet', 'with_frequent_labels', 'log_mel_of_store', 'fit_drumnet', 'make_drumnet',
+           'drumnet', 'drumnet_for_store']
 
 # %% ../nbs/40_embeddings.ipynb #8da85e49
 import hashlib
@@ -62,14 +62,24 @@ def mel_embedding(
         parts.append(torch.cat([levels[:, :, a:b].mean(2) for a, b in stretches], 1))
     return torch.cat(parts).double().numpy()
 
+# %% ../nbs/40_embeddings.ipynb #2ab69af5
+def align_sounds(sounds: Tensor, rate: int) -> Tensor:  # (n, T) -> (n, T)
+    "Sounds shifted so that each begins 3 ms before its onset (to half a millisecond), with a peak of 0.99; silence stays."
+    aligned, before = torch.zeros_like(sounds), round(PRE_ONSET * rate)
+    for row, sound in zip(aligned, sounds, strict=True):
+        begin = find_onset(sound.numpy(), rate) - before
+        part = sound[max(begin, 0) :][: len(sound) + min(begin, 0)]
+        row[max(-begin, 0) :][: len(part)] = part
+    return aligned * (0.99 / aligned.abs().amax(1, keepdim=True).clamp(min=1e-4))
+
 # %% ../nbs/40_embeddings.ipynb #c0eae016
 @dataclass(frozen=True)
 class Embedding:
-    "A way to turn sounds into points."
+    "A way to turn sounds into points; `embed` aligns them first."
 
     name: str  # as it stands in tables
     key: str  # another one for other weights or settings
-    points: Callable[[Tensor, int], Tensor | np.ndarray]  # (B, T) and Hz -> (B, D)
+    points: Callable[[Tensor, int], Tensor | np.ndarray]  # (B, T), aligned, and Hz -> (B, D)
     batch: int = 256  # sounds at a time
     about: str = ""  # what has to be said beside its numbers
     text: Callable[[list[str]], np.ndarray] | None = None  # words to points, where it reads
@@ -80,14 +90,16 @@ class Embedding:
         if not 1000 <= rate <= 1_000_000:
             raise Refused(f"a rate of {rate} Hz cannot be: it is the number of samples in a second")
         path = (
-            cache_folder() / "embeddings" / f"{self.name.replace(':', '-')}-{content_hash(sounds, rate, self.key)}.npy"
+            cache_folder()
+            / "embeddings"
+            / f"{self.name.replace(':', '-')}-{content_hash(sounds, rate, self.key, 'aligned')}.npy"
         )
         if (points := read_cached(path, len(sounds))) is not None:
             return points
         progress = Progress(f"embed, {self.name}", len(sounds), run) if len(sounds) > self.batch else None
         parts: list[np.ndarray] = []
         for batch in sounds.split(self.batch):
-            parts.append(np.asarray(self.points(batch, rate), np.float64))
+            parts.append(np.asarray(self.points(align_sounds(batch, rate), rate), np.float64))
             progress and progress.update(sum(map(len, parts)))
         points = np.concatenate(parts)
         if not np.isfinite(points).all():
@@ -260,13 +272,3 @@ EMBEDDINGS: dict[str, Callable[[str, Store | None, str, Run | None], Embedding]]
     "mel": lambda which, store, device, run: mel(),
     "drumnet": lambda which, store, device, run: drumnet(which) if which else drumnet_for_store(store, run),
 }
-
-# %% ../nbs/40_embeddings.ipynb #2ab69af5
-def align_sounds(sounds: Tensor, rate: int) -> Tensor:  # (n, T) -> (n, T)
-    "Sounds shifted so that each begins 3 ms before its onset (to half a millisecond), with a peak of 0.99; silence stays."
-    aligned, before = torch.zeros_like(sounds), round(PRE_ONSET * rate)
-    for row, sound in zip(aligned, sounds, strict=True):
-        begin = find_onset(sound.numpy(), rate) - before
-        part = sound[max(begin, 0) :][: len(sound) + min(begin, 0)]
-        row[max(-begin, 0) :][: len(part)] = part
-    return aligned * (0.99 / aligned.abs().amax(1, keepdim=True).clamp(min=1e-4))

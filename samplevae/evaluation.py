@@ -8,11 +8,11 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['FLOOR_ROW', 'CEILING_ROW', 'EvaluationConfig', 'decaying_noise', 'reference_sounds', 'generation_rows',
            'mean_with_interval', 'reconstruction_rows', 'thumbnail', 'save_sounds', 'save_figure', 'plot_map',
-           'plot_best_and_worst', 'closest_pairs', 'save_set_figures', 'plot_real_and_new', 'generate_from_priors',
-           'latent_novelty_rows', 'table_title', 'decode_origin', 'save_run_figures', 'evaluate']
+           'plot_best_and_worst', 'closest_pairs', 'save_set_figures', 'plot_real_and_new', 'load_priors',
+           'generate_from_priors', 'latent_novelty_rows', 'table_title', 'decode_origin', 'save_run_figures',
+           'evaluate']
 
 # %% ../nbs/45_evaluation.ipynb #d6184b22
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, TYPE_CHECKING
@@ -20,13 +20,13 @@ from typing import Any, TYPE_CHECKING
 # %% ../nbs/45_evaluation.ipynb #005e2158
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # %% ../nbs/45_evaluation.ipynb #a2ca569e
 from .clap import load_embeddings, parse_embeddings
 from .dataset import prepare_store
 from .display import COLOURS, draw_spectrogram, draw_wave, spectrogram_grid, spectrogram_rows
-from .embeddings import EMBEDDINGS, Embedding, align_sounds, mel
+from .embeddings import EMBEDDINGS, Embedding, mel
 from .files import write_json
 from .intervals import Score, TooFewPoints, half_masks
 from .metrics import all_metrics, realism
@@ -189,23 +189,25 @@ def plot_real_and_new(real: Tensor, new: Tensor, rate: int, columns: int = 8) ->
     )
 
 # %% ../nbs/45_evaluation.ipynb #06301be7
+def load_priors(run: Run) -> dict[str, nn.Module]:
+    "The priors of a run, by kind."
+    device = pick_device(run.config.device)
+    return {kind: load_prior(run / "prior", kind, device) for kind in PRIORS}
+
+
 def generate_from_priors(run: Run, model: SampleVAE) -> dict[str, Tensor]:  # (n, T) each
     "Sounds from each prior of a run, always the same."
-    device = pick_device(run.config.device)
-    priors = {kind: load_prior(run / "prior", kind, device) for kind in PRIORS}
-    form = run.config.samples, run.config.seed
-    return {f"new, {kind} prior": generate(model, prior, *form) for kind, prior in priors.items()}
+    number, seed = run.config.samples, run.config.seed
+    return {f"new, {kind} prior": generate(model, prior, number, seed) for kind, prior in load_priors(run).items()}
 
 
 def latent_novelty_rows(run: Run, model: SampleVAE, store: Store) -> dict[str, list[dict[str, Any]]]:
     "Tables: how new the vectors of each prior are, and what planted copies would look like."
-    device, count, seed = pick_device(run.config.device), run.config.samples, run.config.seed
+    count, seed = run.config.samples, run.config.seed
     means, stds = (x.cpu().numpy() for x in encode_posteriors(model, store.split("train").sample(4000)))
     held_means, held_stds = encode_posteriors(model, held_out(store).sample(count))
     held = (held_means + held_stds * torch.randn(held_means.shape, generator=torch.Generator().manual_seed(0))).numpy()
-    vectors = {
-        kind: sample_vectors(load_prior(run / "prior", kind, device), count, seed).cpu().numpy() for kind in PRIORS
-    }
+    vectors = {kind: sample_vectors(prior, count, seed).cpu().numpy() for kind, prior in load_priors(run).items()}
     rows = [
         {"vectors": f"{kind} prior", "memorised (0.5: fair)": latent_novelty(means, stds, held, z).as_dict()}
         for kind, z in vectors.items()
@@ -259,17 +261,18 @@ def evaluate(run: Run, store: Store | None = None, model: SampleVAE | None = Non
         )
     new, reconstructed = generate_from_priors(run, model), reconstruct(model, held)
     sets = {FLOOR_ROW: held} | new | {"held out, reconstructed": reconstructed, CEILING_ROW: decaying_noise(held, rate)}
-    sets, aligned = {name: align_sounds(sounds, rate) for name, sounds in sets.items()}, align_sounds(reference, rate)
     metrics = {
-        table_title(embedding): generation_rows(sets, aligned, rate, embedding, run)
+        table_title(embedding): generation_rows(sets, reference, rate, embedding, run)
         for embedding in load_embeddings(run.config.embedding, store, run.config.device, run)
     }
     progress = Progress("evaluate", 3, run)
     metrics["reconstruction"] = reconstruction_rows(held, reconstructed, decode_origin(model), rate)
     progress.update(1)
-    metrics["novelty"] = novelty_rows({name: sets[name] for name in new}, aligned, sets[FLOOR_ROW], rate)
-    with suppress(TooFewPoints):
+    metrics["novelty"] = novelty_rows(new, reference, held, rate)
+    try:
         metrics |= latent_novelty_rows(run, model, store)
+    except TooFewPoints as few:
+        run.warn(f"the novelty of vectors is not measured: {few}")
     progress.update(2)
     write_json(run / "metrics.json", metrics)
     save_run_figures(run, reference, held, new, reconstructed)

@@ -257,7 +257,7 @@ def read_experiment(path: str | Path) -> Experiment:
 def config_from_row(row: dict[str, Any]) -> Config:
     "Settings from a table's row: a preset and changes. Folders of sounds are made absolute."
     changes = {key: value for key, value in row.items() if key != "preset"}
-    if changes.get("data"):
+    if "data" in changes:
         kind, place = parse_source(str(changes["data"]))
         place = os.path.abspath(Path(place).expanduser()) if place else ""
         changes["data"] = place if kind == "folder" else f"{kind}:{place}".strip(":")

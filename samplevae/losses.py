@@ -233,7 +233,9 @@ class LossConfig(Settings):
         0.5, "train", "weight of the distance between two draws; 0: plain distance, 1: energy distance", 0, 1
     )
     windows: str = setting("2048, 512, 128", "train", "window sizes of the spectral distance, in samples, with commas")
-    frequency_weighting: str = setting("mel", "train", "weighting of frequencies in it", choices=("flat", "mel"))
+    frequency_weighting: str = setting(
+        "mel", "train", "weighting of frequencies in the spectral distance", choices=("flat", "mel")
+    )
     tail_weight: float = setting(0.1, "train", "weight of what comes after the end of a sound", 0, 1)
     free_bits: float = setting(0.0, "train", "nats of each latent dimension that cost nothing", 0)
     capacity: float = setting(0.0, "train", "target KL divergence of a vector, in nats; 0: none", 0)

@@ -46,7 +46,7 @@ def log_mel(x: Tensor, rate: int, bands: int = 64) -> Tensor:  # (B, T) -> (B, f
 def pitch_error(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (B,)
     "How many semitones the strongest spectral peak has moved, at most an octave; NaN where there is none."
     (pitch, share), (other, _) = dominant_pitch(x, rate), dominant_pitch(y, rate)
-    long_enough = x.shape[1] >= 0.1 * rate  # enough to tell lines apart
+    long_enough = x.shape[1] >= 0.1 * rate  # enough to tell peaks apart
     return torch.where((share > 0.25) & long_enough, 12 * (pitch / other).log2().abs().clamp(max=1), math.nan)
 
 # %% ../nbs/31_reconstruction.ipynb #b8fb495f

@@ -132,7 +132,7 @@ class Run:
 @patch
 @contextmanager
 def stage(self: Run, name: str) -> Iterator[None]:
-    "A context: this stage and later ones count as not done; this one does again where the body ends without an error."
+    "A context: this stage and later ones count as not done; this one counts again where the body ends without an error."
     kept = {key: value for key, value in self.manifest().items() if key not in STAGES[STAGES.index(name) :]}
     write_json(self / "manifest.json", kept)
     self.warnings, begun = [], time.time()

@@ -28,10 +28,10 @@ from fastcore.basics import patch
 from torch import Tensor
 
 # %% ../nbs/17_store.ipynb #1e175b15
+import samplevae.scores  # noqa: F401  adds maestro to the sources
 from .audio import BadAudio
 from .duplicates import EXACT_COPY, band_features, duplicates_across_splits, log_band_edges, split_by_group
 from .files import exclusive_lock, replace_folder, staging_folder, write_json
-import samplevae.scores  # noqa: F401  adds maestro to the sources
 from .parallel import chunks, parallel_map
 from .runs import Progress, Run
 from .settings import LazyModule, Refused

@@ -2,8 +2,12 @@
 
 import json
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import soundfile
@@ -30,6 +34,9 @@ from samplevae.sources import open_source
         (["--set", "device=cuda:77"], "no device"),
         (["--set", "freeze_encoder=perhaps"], "takes true or false"),
         (["--data", "nsynth:."], "no examples.json"),
+        (["--data", ""], "names no folder"),
+        (["--set", "data="], "names no folder"),
+        (["--set", "preset=cpu"], "given twice"),
     ],
 )
 def test_what_cannot_be_met_is_refused_in_one_line_and_nothing_is_written(
@@ -40,6 +47,20 @@ def test_what_cannot_be_met_is_refused_in_one_line_and_nothing_is_written(
     assert done.returncode == 2 and says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_data_the_synthesiser_is_the_source(monkeypatch, command):
+    "As in `make run`."
+    asked = []
+    monkeypatch.setattr("samplevae.cli.execute_run", lambda out, config, fresh: asked.append((out, config.data)))
+    monkeypatch.setattr("samplevae.cli.next_steps", str)
+    assert command("run").returncode == 0 and asked == [(Path("outputs/cpu"), "synthesis")]
+
+
+def test_a_reader_that_has_read_enough_is_no_error(smoke_run):
+    program = f"{sys.executable} -m samplevae.cli show {shlex.quote(str(smoke_run))} | head -1"
+    done = subprocess.run(program, shell=True, capture_output=True, text=True)
+    assert done.stdout and not done.stderr
 
 
 def test_a_process_of_its_own_refuses_too(tmp_path):

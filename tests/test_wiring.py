@@ -107,7 +107,6 @@ def test_vectors_are_drawn_from_their_posterior(batch):
     normal = ((z - posterior.mean) / posterior.stddev)[:, 1:]  # the first is measured, and has a noise of its own
     assert abs(normal.mean()) < 0.1 and abs(normal.std() - 1) < 0.1
     with torch.no_grad():
-        assert torch.allclose(model.decode(z, 1).shape and model.decode(z), model.decode(z)), "the same vector"
         assert not torch.allclose(model.decode(z[:8]), model.decode(posterior.mean[:8]), atol=1e-3)
 
 
@@ -315,8 +314,6 @@ def test_generating_passes_temperature_on_and_draws_noise_anew(batch):
     assert not torch.allclose(sounds[0], sounds[1], atol=1e-4), "one vector, other noise"
     assert torch.equal(sounds, generate(model, Same(8), 3, seed=5))
     assert not torch.equal(sounds, generate(model, Same(8), 3, seed=6))
-    loud = [sound / sound.abs().max() for sound in sounds]
-    assert all(sound.abs().max() <= 1 for sound in [*sounds, *loud])
 
 
 @pytest.mark.parametrize(("latent", "count"), [(8, 0), (8, -1), (5, 2)])
@@ -423,13 +420,13 @@ def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, mon
     fit_priors(run, store, model)
     evaluate(run, store, model)
     sets, held = seen["sets"], held_out(store).sample(8).sounds()
-    aligned = align_sounds(reconstruct(model, held), RATE)
+    reconstructed = reconstruct(model, held)
     assert [*sets] == ["real, held out", "new, flow prior", "new, normal prior", "held out, reconstructed", "noise"]
-    assert torch.equal(seen["reference"], align_sounds(reference_sounds(store), RATE))
-    assert torch.equal(sets["real, held out"], align_sounds(held, RATE)) and torch.equal(seen["original"], held)
-    assert torch.allclose(sets["held out, reconstructed"], aligned, atol=1e-5)
-    assert torch.allclose(seen["reconstructed"], reconstruct(model, held))
-    assert not torch.allclose(seen["reconstructed"], held, atol=1e-2)
+    assert torch.equal(seen["reference"], reference_sounds(store))
+    assert torch.equal(sets["real, held out"], held) and torch.equal(seen["original"], held)
+    assert torch.allclose(sets["held out, reconstructed"], reconstructed, atol=1e-5)
+    assert torch.allclose(seen["reconstructed"], reconstructed)
+    assert not torch.allclose(reconstructed, held, atol=1e-2)
     with torch.no_grad():
         assert torch.allclose(seen["same"], model.decode(torch.zeros(1, 8))[0, 0], atol=1e-5)
     flow, normal = sets["new, flow prior"], sets["new, normal prior"]
@@ -450,6 +447,14 @@ def test_the_same_sounds_score_the_same_wherever_they_come_from(tmp_path):
     metrics = compare_sets(run, [tmp_path / "as they are", tmp_path / "others"], store)
     floor, same, others, _ = (row["Fréchet ↓"]["value"] for row in metrics["generation by mel"])
     assert same == pytest.approx(floor, abs=0.1) and others == pytest.approx(floor, abs=0.1)
+
+
+def test_every_embedding_gets_aligned_sounds(store):
+    held, seen = store.split("test").sounds(), []
+    embedding = embeddings.Embedding("noted", "", lambda x, rate: seen.append(x) or x[:, :8])
+    embedding.embed(0.1 * held.roll(300, 1), RATE)
+    assert torch.equal(seen[0], align_sounds(0.1 * held.roll(300, 1), RATE))
+    assert torch.allclose(seen[0].abs().amax(1), torch.tensor(0.99), atol=1e-5)
 
 
 def test_drumnet_learns_from_training_sounds_and_is_tested_on_others(store, tmp_path, monkeypatch):
