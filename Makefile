@@ -32,6 +32,7 @@ $(READY): requirements.lock settings.ini setup.py pyproject.toml
 	@echo "setting up .venv; the first time this takes some minutes and 6 GB"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@# compiled now: where PYTHONDONTWRITEBYTECODE is set, every process would compile torch anew (3 s each)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@# for comparison in the tests alone, and apart: where it can be imported, Fabric takes eight seconds more to begin

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 import samplevae.parallel
-from samplevae.duplicates import band_features, find_near_duplicates, log_band_edges, split_of_group
+from samplevae.duplicates import band_features, find_near_duplicates, log_band_edges, split_by_group
 from samplevae.parallel import chunks, map_in_threads
 from samplevae.sources import folder_source, synthesis_source
 from samplevae.store import Store
@@ -40,18 +40,15 @@ def megabytes():
     return int(status["VmHWM"].split()[0]) / 1024
 
 
-def leaks(store):
-    "The share of test sounds with a near duplicate in training, when the deck is shuffled and when groups stay whole."
-    points, rows = (
-        np.concatenate([band_features(store.clips[part], log_band_edges) for part in chunks(len(store.clips))]),
-        store.table.index,
-    )
-    by_group = np.array([split_of_group(group) == "test" for group in store.table.group])
-    decks = [np.random.default_rng(seed).permutation(by_group) for seed in range(5)]
-    for name, splits in ("shuffled", decks), ("by group", [by_group]):
-        found = [find_near_duplicates(store.clips, points, rows[~t].to_numpy(), rows[t].to_numpy()) for t in splits]
-        share = np.mean([len(some) for some in found]) / by_group.sum()
-        print(f"{name}: {share:.0%} of the test sounds have a near duplicate in training")
+def print_leaks(store):
+    "The share of test sounds with a near duplicate in training, when sounds are shuffled and when groups stay whole."
+    features = np.concatenate([band_features(store.clips[part], log_band_edges) for part in chunks(len(store.clips))])
+    rows = store.table.index.to_numpy()
+    is_test = (split_by_group(store.table.label, store.table.group) == "test").to_numpy()
+    shuffles = [np.random.default_rng(seed).permutation(is_test) for seed in range(5)]
+    for name, splits in ("shuffled", shuffles), ("by group", [is_test]):
+        leaks = [len(find_near_duplicates(store.clips, features, rows[~test], rows[test])) for test in splits]
+        print(f"{name}: {np.mean(leaks) / is_test.sum():.0%} of the test sounds have a near duplicate in training")
 
 
 def memory():
@@ -78,7 +75,7 @@ def main(path, repeats, with_memory):
     one_group = replace(source, table=source.table.assign(group="one"))  # none is dropped as a near duplicate side
     store = Store.prepare(one_group, out, 44_100, 1.0)
     store.table["group"] = source.table.group[store.table.row].to_numpy()
-    leaks(store)
+    print_leaks(store)
     if not with_memory:
         return
     with get_context("spawn").Pool(1) as pool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['LAION', 'CLAP_CHECKPOINTS', 'repeat_to_length', 'htsat', 'ClapAudio', 'read_laion_checkpoint', 'find_clap_checkpoint',
            'download_checkpoint', 'clap', 'embed_text', 'rank_by_text', 'clap_text_model', 'parse_embeddings',
-           'load_embeddings']
+           'require_checkpoints', 'load_embeddings']
 
 # %% ../nbs/41_clap.ipynb #94c18a3d
 import sys
@@ -214,6 +214,13 @@ def parse_embeddings(text: str) -> list[tuple[str, str]]:  # (kind, which)
     if not pairs:
         raise Refused(f"name at least one embedding: {', '.join(EMBEDDINGS)}")
     return pairs
+
+
+def require_checkpoints(text: str) -> None:
+    "Fetch the CLAP checkpoints that a text names, or refuse, before any other work is done."
+    for kind, which in parse_embeddings(text):
+        if kind == "clap":
+            find_clap_checkpoint(which or "music")
 
 
 def load_embeddings(text: str, store: Store, device: str = "auto", run: Run | None = None) -> list[Embedding]:

@@ -170,10 +170,11 @@ def evaluate_command(options: argparse.Namespace) -> str:  # the tables, and whe
     "Options -> the tables of the scored sets, and where the report is."
     from samplevae.comparison import score_folders  # takes seconds
 
-    name = "-".join(path.resolve().stem for path in options.sounds[:3])
-    out = options.out or Path("outputs") / f"{name}-against-{options.reference.resolve().name}"
+    sounds, reference = [path.expanduser() for path in options.sounds], options.reference.expanduser()
+    name = "-".join(path.resolve().stem for path in sounds[:3])
+    out = options.out or Path("outputs") / f"{name}-against-{reference.resolve().name}"
     limits = options.embedding, options.rate, options.seconds, options.max_sounds, options.trust
-    run = score_folders(options.sounds, options.reference, out, *limits)
+    run = score_folders(sounds, reference, out.expanduser().resolve(), *limits)
     tables = [f"{name}\n{text_table(rows)}" for name, rows in read_json(run / "metrics.json").items()]
     return "\n\n".join([*tables, f"report  {run / 'report.html'}"])
 
@@ -212,7 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a name too long, a file where a folder should be, a disk that is full
-        print(f"samplevae: {error.filename or 'the disk'}: {error.strerror}", file=sys.stderr)
+        print(f"samplevae: {f'{error.filename}: {error.strerror}' if error.filename else error}", file=sys.stderr)
         return 2
     except Stopped as stop:
         print(f"\n{stop}" * is_first_process(), file=sys.stderr)

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 # %% ../nbs/46_comparison.ipynb #8d62c411
 from .audio import BadAudio, align_and_trim
-from .clap import find_clap_checkpoint, load_embeddings, parse_embeddings
+from .clap import load_embeddings, require_checkpoints
 from .dataset import DataConfig, prepare_store
 from .embeddings import mel
 from samplevae.evaluation import (
@@ -46,7 +46,7 @@ from .intervals import MIN_POINTS
 from .novelty import novelty_rows
 from .parallel import chunks, parallel_map
 from .report import write_report
-from .runs import Progress, Run
+from .runs import Progress, Run, is_run
 from .settings import Refused, RunConfig
 from .sources import folder_source
 from .store import Store, count_in_words
@@ -141,7 +141,7 @@ def load_sound_sets(path: Path, store: Store, held: Tensor, most: int) -> list[S
     path, rate, seconds, own_rate = path.resolve(), store.rate, held.shape[1] / store.rate, store.rate
     if path.is_file() and path.suffix != ".ts":
         raise Refused(f"{path} is a file: a folder of sounds, a run, or a RAVE export (.ts) is needed")
-    if path.is_dir() and not (path / "config.json").exists():
+    if path.is_dir() and not is_run(path):
         waves, names, reasons = sounds_from_folder(path, rate, seconds, most)
         return [SoundSet(path.name, require_minimum(path, path.name, waves, reasons), names)]
     if path.suffix == ".ts":
@@ -226,7 +226,7 @@ def save_comparison_figures(run: Run, sets: dict[str, SoundSet], reference: Tens
 # %% ../nbs/46_comparison.ipynb #3755b1b9
 def reference_store(path: Path, config: ScoredRunConfig) -> tuple[ScoredRunConfig, Store | None]:
     "The store that a path stands for and settings that fit it; none for a folder of audio, which has none yet."
-    if (path / "config.json").exists():
+    if is_run(path):
         store = prepare_store(Run.open(path, ScoredRunConfig, strict=False))
     elif (path / "clips.npy").exists():
         store = Store.open(path)
@@ -272,9 +272,7 @@ def check_score_request(
     paths: list[Path], reference: Path, out: Path, embedding: str, most: int, trust: bool = False
 ) -> None:
     "Refuse what cannot be scored before anything is read."
-    for kind, which in parse_embeddings(embedding):
-        if kind == "clap":
-            find_clap_checkpoint(which or "music")  # fetched before anything is read
+    require_checkpoints(embedding)
     for path in (*paths, reference):
         if not path.exists():
             raise Refused(f"there is no {path}")

@@ -125,15 +125,19 @@ def run_with_progress(run: Run) -> Iterator[None]:
         print("\r\033[K" if here else "", end="", file=sys.stderr, flush=True)
 
 # %% ../nbs/96_experiments.ipynb #5c9d92e7
-def check_request(config: Config) -> None:
-    "Refuse what cannot be met on this machine: a device that it lacks, a folder without sounds."
+def check_request(path: str | Path, config: Config) -> None:
+    "Refuse what cannot be met on this machine: a device that it lacks, a folder without sounds, weights that are not there."
+    from samplevae.clap import require_checkpoints
     from samplevae.dataset import existing_store
     from samplevae.sources import open_source
 
     pick_device(config.device)
+    require_checkpoints(config.embedding)
     existing_store(config) or open_source(config.data, config)
+    if config.folder and Path(path).resolve().is_relative_to(Path(config.folder).resolve()):
+        raise Refused(f"{path} lies among the sounds in {config.folder}, which it would change: choose another --out")
 
-
+# %% ../nbs/96_experiments.ipynb #e71d5a90
 def data_report_line(run: Run) -> str:
     "The summary of the store, and the path of its report."
     from samplevae.dataset import prepare_store
@@ -146,7 +150,7 @@ def execute_run(path: str | Path, config: Config, fresh: bool = False) -> Run:
     "Do what is left to do of a run, from its sounds to its report."
     run = Run(path, config)
     if fresh or not (run.path.is_dir() and all(map(run.finished, STAGES))):
-        check_request(config)
+        check_request(path, config)
     check_folder(run.path)
     with run.lock():
         run = Run.create(path, config, fresh)
@@ -177,7 +181,7 @@ def is_first_process() -> bool:
 
 def train_in_processes(path: str | Path, config: Config, fresh: bool = False) -> Run:
     "The sounds and the training of a run, in this process and in those that share the work."
-    check_request(config)
+    check_request(path, config)
     if config.nodes > 1 and "MASTER_ADDR" not in os.environ:
         raise Refused(
             f"{config.nodes} machines have to find each other: begin this command by torchrun, on each of them"
@@ -223,7 +227,10 @@ def require_mapping(content: Any) -> dict[str, Any]:
     "A table, or a refusal."
     if not isinstance(content, dict):
         raise Refused(f"a table of names and values is needed, not {content!r}")
-    return {str(name): value for name, value in content.items()}
+    names = [str(name) for name in content]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise Refused(f"a table names {', '.join(sorted(twice))} twice")
+    return dict(zip(names, content.values(), strict=True))
 
 # %% ../nbs/96_experiments.ipynb #70f6c9c1
 def read_experiment(path: str | Path) -> Experiment:
@@ -245,8 +252,8 @@ def read_experiment(path: str | Path) -> Experiment:
         )
     common, configs = require_mapping(content.get("common") or {}), {}
     for name, changes in require_mapping(content["runs"]).items():
-        if name in ("", ".", "..") or Path(name).name != name:
-            raise Refused(f"{path}: a run is a folder, and cannot be called {name!r}")
+        if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+            raise Refused(f"{path}: a run is a folder of its own, and cannot be called {name!r}")
         try:
             configs[name] = config_from_row(common | require_mapping(changes or {}))
         except Refused as refusal:
@@ -271,7 +278,7 @@ def run_batch(experiment: Experiment, fresh: bool = False) -> dict[str, str]:  #
         print(f"\nrun {number} of {len(experiment.configs)}: {name}", file=sys.stderr)
         try:
             execute_run(experiment.out / name, config, fresh)
-        except (StageFailed, Refused) as error:
+        except (StageFailed, Refused, OSError) as error:
             failures[name] = str(error)
             print(f"{name}: {error}", file=sys.stderr)
     return failures

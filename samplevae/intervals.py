@@ -34,6 +34,9 @@ class Score(float):
         score.counts, score.extra = tuple(map(len, sets)), {}
         return score
 
+    def __getnewargs__(self) -> tuple[list[float]]:  # for copies
+        return ([float(self)],)
+
     def __repr__(self) -> str:
         return f"{float(self):.4g}" + f" [{self.low:.3g}, {self.high:.3g}]" * bool(np.isfinite(self.low))
 

@@ -152,9 +152,11 @@ def save_prior(prior: nn.Module, kind: str, folder: Path) -> None:
 def load_prior(folder: str | Path, kind: str = "flow", device: torch.device | str = "cpu") -> nn.Module:
     "The prior called `kind` in a folder, ready for use."
     folder = Path(folder).expanduser()
+    if kind not in PRIORS:
+        raise Refused(f"there is no prior {kind!r}: {did_you_mean(kind, PRIORS)}")
     sizes = read_json(folder / f"{kind}.json")
-    if sizes is None or kind not in PRIORS:
-        raise Refused(f"there is no prior {kind!r} in {folder}: {did_you_mean(kind, PRIORS)}")
+    if sizes is None:
+        raise Refused(f"there is no {kind} prior in {folder} yet: samplevae run, with the same settings, fits it")
     try:
         prior = PRIORS[kind](**sizes)
         prior.load_state_dict(load_file(folder / f"{kind}.safetensors"))

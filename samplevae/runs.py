@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['git_commit', 'hardware', 'median_seconds', 'versions', 'pick_device', 'Run', 'check_folder', 'in_notebook',
+__all__ = ['git_commit', 'hardware', 'median_seconds', 'versions', 'pick_device', 'Run', 'is_run', 'check_folder', 'in_notebook',
            'PlainText', 'Progress']
 
 # %% ../nbs/92_runs.ipynb #c41e59a2
@@ -156,12 +156,17 @@ def finished(self: Run, stage: str) -> bool:
     return entry["files"] == self.files
 
 # %% ../nbs/92_runs.ipynb #32761290
+def is_run(path: Path) -> bool:
+    "Whether a folder is that of a run: it has settings and a manifest."
+    return (path / "config.json").exists() and (path / "manifest.json").exists()
+
+
 def check_folder(path: Path) -> None:
     "Refuse a `path` that cannot hold a run."
     if path.exists() and not path.is_dir():
         raise Refused(f"{path} is a file: choose a folder")
     others = {file.name for file in path.iterdir()} - {".lock"} if path.exists() else set()
-    if others and not (path / "config.json").exists():
+    if others and ("config.json" not in others or "compared.json" in others):  # what was compared has settings, too
         raise Refused(f"{path} holds other files: choose an empty or a new folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -260,7 +265,10 @@ def save_sound(self: Run, name: str, wave: np.ndarray, picture: Figure | None = 
 
     with atomic_write(self / f"sounds/{name}.wav") as beside:
         whole = np.asarray(wave) / max(1.0, np.abs(wave).max())  # too loud is made softer, not cut off
-        soundfile.write(beside, whole, self.config.sample_rate, "PCM_16", format="WAV")
+        try:
+            soundfile.write(beside, whole, self.config.sample_rate, "PCM_16", format="WAV")
+        except soundfile.LibsndfileError as error:  # on a full disk
+            raise OSError(f"could not write {beside}: {error}") from error
     if picture:
         with atomic_write(self / f"sounds/{name}.png") as beside:
             picture.savefig(beside, format="png", dpi=80)

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Note', 'read_midi', 'read_scores', 'phrase_starts', 'maestro_source', 'clip_from_recording', 'score_source',
-           'render_score']
+__all__ = ['Note', 'read_midi', 'read_scores', 'phrase_starts', 'read_pieces', 'maestro_source', 'clip_from_recording',
+           'score_source', 'render_score']
 
 # %% ../nbs/15_scores.ipynb #8d86d905
 from dataclasses import dataclass
@@ -82,6 +82,22 @@ def phrase_starts(notes: list[Note] | BadAudio, rest: float = 0.15) -> list[floa
     starts = [note.start for note in notes]
     return [start for before, start in zip([-1.0, *starts], starts, strict=False) if start - before >= rest]
 
+# %% ../nbs/15_scores.ipynb #c3a1f0d2
+def read_pieces(root: Path, composer: str) -> pd.DataFrame:  # a row for each piece
+    "The pieces of a composer in MAESTRO's list."
+    listed = sorted(root.glob("maestro-v*.csv"))
+    if not listed:
+        raise Refused(f"no maestro-v3.0.0.csv in {root}")
+    try:
+        table = pd.read_csv(listed[-1])[["canonical_composer", "canonical_title", "midi_filename", "audio_filename"]]
+    except (ValueError, KeyError, OSError) as error:
+        raise Refused(f"cannot read {listed[-1]}: {' '.join(str(error).split())}") from None
+    pieces = table[table.canonical_composer.str.contains(composer, case=False, regex=False)]
+    if pieces.empty:
+        others = did_you_mean(composer, sorted(table.canonical_composer.unique()))
+        raise Refused(f"MAESTRO has no {composer!r}: {others}")
+    return pieces
+
 # %% ../nbs/15_scores.ipynb #73e2df3a
 def maestro_source(
     path: str | Path,  # the folder with maestro-v3.0.0.csv
@@ -89,15 +105,7 @@ def maestro_source(
 ) -> Source:
     "Clips of a composer's pieces from MAESTRO in its published layout: groups are pieces."
     root = Path(path).expanduser()
-    listed = sorted(root.glob("maestro-v*.csv"))
-    if not listed:
-        raise Refused(f"no maestro-v3.0.0.csv in {root}")
-    table = pd.read_csv(listed[-1])
-    pieces = table[table.canonical_composer.str.contains(composer, case=False, regex=False)]
-    if pieces.empty:
-        raise Refused(
-            f"MAESTRO has no {composer!r}: {did_you_mean(composer, sorted(table.canonical_composer.unique()))}"
-        )
+    pieces = read_pieces(root, composer)
     scores = dict(zip(pieces.audio_filename, read_scores([root / name for name in pieces.midi_filename]), strict=True))
     starts = [
         (piece.audio_filename, start, piece.canonical_composer, piece.canonical_title)

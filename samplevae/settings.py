@@ -105,10 +105,11 @@ def parse_value(
         parsed = parse_type(field_type, value)
     except (TypeError, ValueError, OverflowError, KeyError):
         raise Refused(f"setting {name!r} takes {TYPE_NAMES[field_type]}, not {value!r}") from None
-    if limits["minimum"] is not None and not limits["minimum"] <= parsed < float("inf"):
+    if limits["minimum"] is not None and not parsed >= limits["minimum"]:
         raise Refused(f"setting {name!r} must be at least {limits['minimum']}, not {value!r}")
-    if limits["maximum"] is not None and parsed > limits["maximum"]:
-        raise Refused(f"setting {name!r} must be at most {limits['maximum']}, not {value!r}")
+    most = 1e9 if limits["maximum"] is None and field_type in (int, float) else limits["maximum"]
+    if most is not None and not parsed <= most:
+        raise Refused(f"setting {name!r} must be at most {most:.15g}, not {value!r}")
     if limits["choices"] and parsed not in limits["choices"]:
         raise Refused(f"setting {name!r} does not know {value!r}: {did_you_mean(parsed, limits['choices'])}")
     return parsed
@@ -185,4 +186,6 @@ class LazyModule:
         self.name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute == "name":  # asked for by a copy that is not whole yet
+            raise AttributeError(attribute)
         return getattr(import_module(self.name), attribute)

@@ -10,7 +10,6 @@ __all__ = ['SOURCES', 'Source', 'parse_kinds', 'synthesis_source', 'find_audio_f
            'path_as_text', 'read_clip_or_reason', 'nsynth_source', 'parse_source', 'open_source']
 
 # %% ../nbs/14_sources.ipynb #d3682fbc
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ import torch
 # %% ../nbs/14_sources.ipynb #34f51bdb
 from .audio import BadAudio, Clip, SUFFIXES, read_clip
 from .factors import DRUMS, FACTORS, KINDS, draw
+from .files import read_json
 from .settings import LazyModule, Refused, did_you_mean
 from .synthesis import synthesise
 
@@ -95,6 +95,8 @@ def read_label_table(path: Path, files: list[str]) -> tuple[pd.DataFrame, dict[s
     try:
         header = pd.read_csv(path, nrows=0, skipinitialspace=True).columns
         ours = {name: plain for name in header if (plain := name.strip().lower()) in (*text, "midi_pitch")}
+        if len({*ours.values()}) < len(ours):
+            raise ValueError(f"two columns of one name: {', '.join(ours)}")
         kept_as_text = {name: str for name, plain in ours.items() if plain in text}
         listed = pd.read_csv(path, dtype=kept_as_text, keep_default_na=False, na_values=[""], skipinitialspace=True)
     except (ValueError, OSError) as error:
@@ -159,11 +161,14 @@ def nsynth_source(
         raise Refused(f"no examples.json in {root}: NSynth has nsynth-train/examples.json and nsynth-train/audio/*.wav")
     rows = []
     for part in parts:
-        for name, note in json.loads(part.read_text()).items():
+        for name, note in read_json(part).items():
             file = (part.parent / f"audio/{name}.wav").relative_to(root).as_posix()
-            row = {"file": file, "label": note["instrument_family_str"], "group": note["instrument_str"]}
-            rows.append(row | {"midi_pitch": note["pitch"], "velocity": note["velocity"]})
-    table = pd.DataFrame(rows)
+            try:
+                row = {"file": file, "label": note["instrument_family_str"], "group": note["instrument_str"]}
+                rows.append(row | {"midi_pitch": note["pitch"], "velocity": note["velocity"]})
+            except (KeyError, TypeError):
+                raise Refused(f"{part} says too little of {name}: is it NSynth's?") from None
+    table = pd.DataFrame(rows, columns=["file", "label", "group", "midi_pitch", "velocity"])
 
     def fetch(rows: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
         return [read_clip_or_reason(root / table.file[row], sample_rate, seconds) for row in rows]

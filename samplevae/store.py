@@ -10,7 +10,6 @@ __all__ = ['Store', 'count_in_words', 'ClipsFile', 'check_store_path', 'require_
            'fetch_clips', 'write_clips', 'keep_freed_memory', 'make_report']
 
 # %% ../nbs/17_store.ipynb #a31a5e15
-import json
 import os
 import shutil
 import warnings
@@ -31,7 +30,7 @@ from torch import Tensor
 import samplevae.scores  # noqa: F401  adds maestro to the sources
 from .audio import BadAudio
 from .duplicates import EXACT_COPY, band_features, duplicates_across_splits, log_band_edges, split_by_group
-from .files import exclusive_lock, replace_folder, staging_folder, write_json
+from .files import exclusive_lock, read_json, replace_folder, staging_folder, write_json
 from .parallel import chunks, parallel_map
 from .runs import Progress, Run
 from .settings import LazyModule, Refused
@@ -56,7 +55,14 @@ class Store:
         path = Path(path).expanduser()
         if not (path / "report.json").exists():
             raise Refused(f"{path} is not a store: it has no report.json")
-        return cls(path, pd.read_parquet(path / "clips.parquet"), json.loads((path / "report.json").read_text()))
+        try:
+            store = cls(path, pd.read_parquet(path / "clips.parquet"), read_json(path / "report.json"))
+            if store.table.index.max() >= len(store.clips):
+                raise ValueError(f"{len(store.clips)} clips for {len(store)} rows")
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            reason = str(error).splitlines()[0]
+            raise Refused(f"the store {path} is damaged ({reason}): delete it, and prepare it again") from error
+        return store
 
     def __len__(self) -> int:
         return len(self.table)

@@ -37,6 +37,9 @@ from samplevae.sources import open_source
         (["--data", ""], "names no folder"),
         (["--set", "data="], "names no folder"),
         (["--set", "preset=cpu"], "given twice"),
+        (["--set", "learning_rate=1e38"], "must be at most"),
+        (["--set", "free_bits=inf"], "must be at most"),
+        (["--set", "free_bits=nan"], "takes a number"),
     ],
 )
 def test_what_cannot_be_met_is_refused_in_one_line_and_nothing_is_written(

@@ -1,22 +1,31 @@
 "What happens when something goes wrong: kills, faults, bad folders, and rows of a table that fail."
 
+import copy
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 from conftest import samplevae
 
-from samplevae.config import open_run
+from samplevae.comparison import ScoredRunConfig, reference_store
+from samplevae.config import Config, open_run
+from samplevae.experiments import Experiment, run_batch
 from samplevae.factors import draw
-from samplevae.runs import Run
-from samplevae.settings import STAGES
+from samplevae.metrics import frechet
+from samplevae.runs import Run, is_run
+from samplevae.scores import maestro_source
+from samplevae.settings import STAGES, LazyModule, Refused
+from samplevae.sources import nsynth_source, synthesis_source
+from samplevae.store import Store
 from samplevae.synthesis import synthesise
 
 LONG = ["--set", "steps=80", "--set", "save_every=0"]
@@ -134,3 +143,78 @@ def test_a_damaged_run_is_refused_in_one_line(smoke_run, tmp_path, command):
             (copy / name).write_text(content)
             done = command("run", "--preset", "smoke", "--out", copy)
             assert done.returncode == 2 and "is damaged" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_not_whole_is_refused_in_one_line(tmp_path):
+    "Stores cut short or of other rows, NSynth without its fields, a list of pieces without its columns."
+    whole = Store.prepare(synthesis_source(40), tmp_path / "whole", 16_000, 0.1).path
+    for file in "report.json", "clips.parquet", "clips.npy":
+        broken = shutil.copytree(whole, tmp_path / file)
+        content = (broken / file).read_bytes()
+        (broken / file).write_bytes(content[: len(content) // 2])
+        with pytest.raises(Refused, match="damaged"):
+            Store.open(broken)
+    (tmp_path / "nsynth-test").mkdir()
+    for content in '{"bass_001": {}}', "[1]", "{":
+        (tmp_path / "nsynth-test/examples.json").write_text(content)
+        with pytest.raises(Refused, match="examples.json"):
+            nsynth_source(tmp_path)
+    (tmp_path / "maestro-v3.0.0.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(Refused, match="cannot read"):
+        maestro_source(tmp_path)
+
+
+def test_a_run_goes_neither_among_its_sounds_nor_over_a_comparison(tmp_path, command):
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    soundfile.write(sounds / "one.wav", synthesise(draw(torch.arange(1)), 16_000, 0.25)[0].numpy(), 16_000)
+    done = command("run", "--preset", "smoke", "--data", sounds, "--out", sounds / "run")
+    assert done.returncode == 2 and "among the sounds" in done.stderr and not (sounds / "run").exists()
+    (tmp_path / "compared").mkdir()
+    for name in "config.json", "compared.json":
+        (tmp_path / f"compared/{name}").write_text("{}")
+    done = command("run", "--preset", "smoke", "--out", tmp_path / "compared", "--fresh")
+    assert done.returncode == 2 and "holds other files" in done.stderr
+
+
+def test_a_folder_with_settings_of_others_is_a_folder_of_sounds(tmp_path):
+    (tmp_path / "config.json").write_text('{"theme": "dark"}')
+    assert not is_run(tmp_path) and reference_store(tmp_path, ScoredRunConfig())[1] is None
+
+
+def test_a_batch_goes_on_after_a_full_disk(tmp_path, monkeypatch):
+    seen = []
+
+    def fail_once(path, config, fresh):
+        seen.append(path.name)
+        if len(seen) == 1:
+            raise OSError(28, "No space left on device", "weights")
+
+    monkeypatch.setattr("samplevae.experiments.execute_run", fail_once)
+    configs = dict.fromkeys(["first", "second"], Config.preset("smoke"))
+    assert [*run_batch(Experiment(tmp_path, configs))] == ["first"] and seen == ["first", "second"]
+
+
+def test_a_sound_that_does_not_fit_on_the_disk_says_so(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise soundfile.LibsndfileError(2)
+
+    monkeypatch.setattr(soundfile, "write", fail)
+    with pytest.raises(OSError, match="could not write"):
+        Run(tmp_path, Config.preset("smoke")).save_sound("one", np.zeros(9))
+
+
+def test_weights_that_are_missing_are_missed_before_any_work(tmp_path, command, monkeypatch):
+    def refuse(name):
+        raise Refused(f"there is no CLAP {name}")
+
+    monkeypatch.setattr("samplevae.clap.find_clap_checkpoint", refuse)
+    done = command("run", "--preset", "smoke", "--out", tmp_path / "run", "--set", "embedding=clap")
+    assert done.returncode == 2 and "no CLAP music" in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_scores_and_lazy_modules_are_copied():
+    score = frechet(*np.random.default_rng(0).normal(size=(2, 50, 3)), repeats=5)
+    for twin in copy.deepcopy(score), pickle.loads(pickle.dumps(score)):
+        assert (twin, twin.low, twin.counts) == (score, score.low, score.counts)
+    assert copy.copy(LazyModule("math")).pi > 3

@@ -520,9 +520,9 @@ def test_a_store_made_by_hand_is_what_a_run_takes(many, tmp_path):
     store = Store.prepare(many, tmp_path / "store", 16_000, 0.1)
     config = Config.preset("smoke", data=str(tmp_path / "store"), sample_rate=16_000, seconds=0.1)
     assert prepare_store(Run.create(tmp_path / "run", config)).clips.tobytes() == store.clips.tobytes()
-    check_request(config)  # what the command line does first
+    check_request(tmp_path / "run", config)  # what the command line does first
     with pytest.raises(Refused, match="what became of near duplicates was decided when it was made"):
-        check_request(replace(config, near_duplicates="keep"))
+        check_request(tmp_path / "run", replace(config, near_duplicates="keep"))
     with pytest.raises(Refused, match="a store of 0.1 s at 16000 Hz, not .* --set seconds=0.1 --set sample_rate=16000"):
         prepare_store(Run.create(tmp_path / "other", Config.preset("smoke", data=str(tmp_path / "store"))))
 

@@ -52,3 +52,7 @@ def test_the_core_of_a_wheel_decodes_and_compares(tmp_path):
     assert str(tmp_path) in said and str(CLONE) not in said, "its cache is the user's, and nothing comes from the clone"
     with pytest.raises(subprocess.CalledProcessError):
         run(python, "-c", "import matplotlib")
+    for command in (python, "-c", "from samplevae import Store"), (tmp_path / "empty/bin/samplevae", "settings"):
+        with pytest.raises(subprocess.CalledProcessError) as error:
+            run(*command)
+        assert error.value.stderr.splitlines()[-1].endswith("pip install 'samplevae[train]'")
