@@ -17,6 +17,7 @@ from torchaudio.functional import resample
 from samplevae.comparison import split_in_half_by_group
 from samplevae.embeddings import drumnet, make_drumnet, mel
 from samplevae.files import CLONE, write_json
+from samplevae.floors import as_cell
 from samplevae.metrics import all_metrics
 from samplevae.novelty import find_copies, memorised
 from samplevae.runs import Progress, hardware
@@ -96,7 +97,8 @@ def main():
         progress, rows = Progress("measure", len(embeddings) * len(sets)), {each.name: {} for each in embeddings}
         for each in embeddings:
             for name in sets:
-                rows[each.name][name] = all_metrics(real[each.name], points[each.name][name])
+                scores = all_metrics(real[each.name], points[each.name][name])
+                rows[each.name][name] = {column: as_cell(score) for column, score in scores.items()}
                 progress.update(sum(map(len, rows.values())))
         held, new = points["mel"]["none"][::2], {name: cloud[1::2] for name, cloud in points["mel"].items()}
         for name, cloud in new.items():

@@ -6,7 +6,7 @@
 __all__ = ['PRDC', 'METRICS', 'covariance_root', 'principal_stds', 'frechet_distance', 'frechet', 'frechet_at_sizes',
            'frechet_infinity', 'row_blocks', 'mean_kernel', 'mmd2_unbiased', 'kid', 'center_on_real',
            'median_bandwidth', 'kad', 'points_for_neighbours', 'knn_distance', 'prdc_values', 'prdc', 'realism',
-           'vendi', 'Metric', 'balanced_prdc', 'all_metrics']
+           'vendi', 'Metric', 'balanced_prdc', 'vendi_of_new', 'all_metrics']
 
 # %% ../nbs/43_metrics.ipynb #92e0f5ac
 from collections.abc import Callable, Iterator, Sequence
@@ -21,13 +21,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # %% ../nbs/43_metrics.ipynb #3584f3f4
-from .intervals import MIN_POINTS, Score, TooFewPoints, check_pair, check_points, half_masks, with_interval
+from samplevae.intervals import (
+    MIN_POINTS,
+    PairOfGroups,
+    Score,
+    TooFewPoints,
+    check_pair,
+    check_points,
+    pair_masks,
+    with_interval,
+)
 from .settings import Refused
 
 # %% ../nbs/43_metrics.ipynb #d41448d2
-def covariance_root(points: np.ndarray) -> np.ndarray:  # (n, D) -> (D, D)
-    "The symmetric square root of the covariance."
-    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(points, rowvar=False)))
+def covariance_root(points: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:  # (n, D), (n,) -> (D, D)
+    "The symmetric square root of the covariance, of points of which each may have a weight."
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(points, rowvar=False, aweights=weights)))
     return (vectors * np.sqrt(values.clip(0))) @ vectors.T
 
 
@@ -43,11 +52,12 @@ def frechet_distance(
     fake: np.ndarray,  # (m, D)
     root: np.ndarray | None = None,  # the covariance root of the real points, where it is known
     projected: np.ndarray | None = None,  # fake @ root, where it is known
+    weights: np.ndarray | None = None,  # (n,), of the real points
 ) -> float:
     "The Fréchet distance of Gaussians around two sets of points."
-    root = covariance_root(real) if root is None else root
+    root = covariance_root(real, weights) if root is None else root
     projected = fake @ root if projected is None else projected
-    means = ((real.mean(0) - fake.mean(0)) ** 2).sum()
+    means = ((np.average(real, 0, weights) - fake.mean(0)) ** 2).sum()
     return float(means + (root**2).sum() + fake.var(0, ddof=1).sum() - 2 * principal_stds(projected).sum())
 
 # %% ../nbs/43_metrics.ipynb #37b606f0
@@ -56,9 +66,10 @@ def frechet(
     fake: np.ndarray,  # (m, D)
     *,
     repeats: int = 0,  # halves, for the interval; 20 will do
+    groups: PairOfGroups = (None, None),  # of which halves are made
 ) -> Score:
     "The Fréchet distance between Gaussians around two sets of points. Fewer points make it larger."
-    return with_interval(frechet_distance, real, fake, repeats)
+    return with_interval(frechet_distance, real, fake, repeats, groups).clipped(0.0, np.inf)
 
 # %% ../nbs/43_metrics.ipynb #656350e3
 def frechet_at_sizes(
@@ -72,7 +83,9 @@ def frechet_at_sizes(
     return numbers, np.array([frechet_distance(fixed, points[rows], root, projected[rows]) for rows in subsets])
 
 
-def frechet_infinity(real: np.ndarray, fake: np.ndarray, *, repeats: int = 0) -> Score:  # (n, D), (m, D)
+def frechet_infinity(
+    real: np.ndarray, fake: np.ndarray, *, repeats: int = 0, groups: PairOfGroups = (None, None)
+) -> Score:  # (n, D), (m, D)
     "The Fréchet distance that endless points would have."
 
     def measure(real: np.ndarray, fake: np.ndarray) -> float:
@@ -80,7 +93,7 @@ def frechet_infinity(real: np.ndarray, fake: np.ndarray, *, repeats: int = 0) ->
         ends = [np.polyfit(1 / numbers, values, 1)[1] for numbers, values in lines]
         return float(sum(ends) - lines[0][1][0])
 
-    return with_interval(measure, real, fake, repeats)
+    return with_interval(measure, real, fake, repeats, groups)
 
 # %% ../nbs/43_metrics.ipynb #76c1a418
 def row_blocks(n: int, size: int = 1024) -> Iterator[slice]:
@@ -103,24 +116,26 @@ def mean_kernel(
 
 
 def mmd2_unbiased(
-    kernel: Callable[[Tensor, Tensor], Tensor], real: np.ndarray, fake: np.ndarray, repeats: int
+    kernel: Callable[[Tensor, Tensor], Tensor], real: np.ndarray, fake: np.ndarray, repeats: int, groups: PairOfGroups
 ) -> Score:
     "The unbiased estimate of a squared maximum mean discrepancy (https://jmlr.org/papers/v13/gretton12a.html)."
     x, y = map(torch.from_numpy, check_pair(real, fake))
-    keep_x, keep_y = (torch.from_numpy(half_masks(len(z), repeats, seed)).double() for seed, z in enumerate((x, y)))
+    keep_x, keep_y = (torch.from_numpy(mask).double() for mask in pair_masks(len(x), len(y), repeats, groups))
     mean = partial(mean_kernel, kernel)
     values = mean(x, x, keep_x, keep_x) + mean(y, y, keep_y, keep_y) - 2 * mean(x, y, keep_x, keep_y)
     return Score(values.numpy(), x, y)
 
 # %% ../nbs/43_metrics.ipynb #7fa1b9ca
-def kid(real: np.ndarray, fake: np.ndarray, *, repeats: int = 0) -> Score:  # (n, D), (m, D)
+def kid(
+    real: np.ndarray, fake: np.ndarray, *, repeats: int = 0, groups: PairOfGroups = (None, None)
+) -> Score:  # (n, D), (m, D)
     "The kernel distance with the polynomial kernel, unbiased."
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         base = x @ y.T / x.shape[1] + 1
         return base * base * base
 
-    return mmd2_unbiased(kernel, real, fake, repeats)
+    return mmd2_unbiased(kernel, real, fake, repeats, groups)
 
 # %% ../nbs/43_metrics.ipynb #cbacaeff
 def center_on_real(real: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:  # (n, D) each
@@ -135,7 +150,14 @@ def median_bandwidth(real: np.ndarray, most: int = 2000) -> float:  # (n, D)
     return max(F.pdist(sample).median().item(), 1e-12)
 
 
-def kad(real: np.ndarray, fake: np.ndarray, *, bandwidth: float | None = None, repeats: int = 0) -> Score:
+def kad(
+    real: np.ndarray,  # (n, D)
+    fake: np.ndarray,  # (m, D)
+    *,
+    bandwidth: float | None = None,
+    repeats: int = 0,
+    groups: PairOfGroups = (None, None),
+) -> Score:
     "The kernel distance with the Gaussian kernel, unbiased; its bandwidth is that of the real points."
     width = median_bandwidth(real) if bandwidth is None else bandwidth
     if not 1e-50 < width < 1e50:
@@ -146,7 +168,7 @@ def kad(real: np.ndarray, fake: np.ndarray, *, bandwidth: float | None = None, r
         square = (x * x).sum(1, keepdim=True) + (y * y).sum(1) - 2 * x @ y.T
         return square.mul_(-0.5 / width**2).exp_()
 
-    score = mmd2_unbiased(kernel, real, fake, repeats)
+    score = mmd2_unbiased(kernel, real, fake, repeats, groups)
     score.extra = {"bandwidth": width}
     return score
 
@@ -182,13 +204,20 @@ def prdc_values(real: Tensor, fake: Tensor, k: int) -> list[float]:  # (n, D), (
     hits = int(good), int(recalled.sum()), int(pairs) / k, int(covered.sum())
     return [hit / n for hit, n in zip(hits, (len(fake), len(real), len(fake), len(real)), strict=True)]
 
-
-def prdc(real: np.ndarray, fake: np.ndarray, *, k: int = 5, repeats: int = 0) -> dict[str, Score]:
+# %% ../nbs/43_metrics.ipynb #6b0e2c50
+def prdc(
+    real: np.ndarray,  # (n, D)
+    fake: np.ndarray,  # (m, D)
+    *,
+    k: int = 5,
+    repeats: int = 0,
+    groups: PairOfGroups = (None, None),
+) -> dict[str, Score]:
     "Precision, recall, density and coverage, by the balls of k neighbours."
     real, fake = center_on_real(*check_pair(real, fake, points_for_neighbours(k)))
     kind = torch.float64 if len(real) * len(fake) < 1e7 else torch.float32
     x, y = torch.from_numpy(real).to(kind), torch.from_numpy(fake).to(kind)
-    kept = zip(half_masks(len(x), repeats, 0), half_masks(len(y), repeats, 1), strict=True)
+    kept = zip(*pair_masks(len(x), len(y), repeats, groups), strict=True)
     values = np.array([prdc_values(x[torch.from_numpy(a)], y[torch.from_numpy(b)], k) for a, b in kept])
     most = {"density": float("inf")}
     return {name: Score(v, real, fake).clipped(0, most.get(name, 1)) for name, v in zip(PRDC, values.T, strict=True)}
@@ -203,7 +232,13 @@ def realism(real: np.ndarray, fake: np.ndarray, *, k: int = 5) -> np.ndarray:  #
     return torch.cat(parts).numpy()
 
 # %% ../nbs/43_metrics.ipynb #e40ac2cf
-def vendi(points: np.ndarray, *, centre: np.ndarray | float = 0.0, repeats: int = 0) -> Score:  # (n, D), (D,)
+def vendi(
+    points: np.ndarray,  # (n, D)
+    *,
+    centre: np.ndarray | float = 0.0,  # (D,)
+    repeats: int = 0,
+    groups: np.ndarray | None = None,  # (n,)
+) -> Score:
     "The effective number of different points, by their cosines as seen from `centre`: in the tables, the real mean."
     points = check_points(points, "new", 1) - centre
     straight = points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-12)
@@ -212,7 +247,8 @@ def vendi(points: np.ndarray, *, centre: np.ndarray | float = 0.0, repeats: int 
         values = np.linalg.eigvalsh((x @ x.T if len(x) < x.shape[1] else x.T @ x) / len(x)).clip(1e-15)
         return float(np.exp(-(values * np.log(values)).sum()))
 
-    return Score([measure(straight[keep]) for keep in half_masks(len(points), repeats, 0)], points)
+    masks = pair_masks(len(points), len(points), repeats, (groups, groups))[0]
+    return Score([measure(straight[keep]) for keep in masks], points)
 
 # %% ../nbs/43_metrics.ipynb #4cd258a9
 @dataclass(frozen=True)
@@ -220,34 +256,46 @@ class Metric:
     "A measure of generated points against real ones, and what a table has to know of it."
 
     columns: dict[str, str]  # name of each number: which way is better, ↓, ↑ or neither
-    scores: Callable[[np.ndarray, np.ndarray, int], Sequence[Score]]  # of real and generated points, halves
+    scores: Callable[
+        ..., Score | Sequence[Score]
+    ]  # of real and generated points, repeats=, groups=: one for each column
 
 
-def balanced_prdc(real: np.ndarray, fake: np.ndarray, repeats: int = 0) -> list[Score]:
+def balanced_prdc(
+    real: np.ndarray, fake: np.ndarray, *, repeats: int = 0, groups: PairOfGroups = (None, None)
+) -> list[Score]:  # (n, D), (m, D)
     "Precision, recall, density and coverage by as many real points as generated ones."
-    as_many = real[np.linspace(0, len(real) - 1, min(len(real), max(len(fake), 12))).astype(int)]
-    return [*prdc(as_many, fake, repeats=repeats).values()]
+    rows = np.linspace(0, len(real) - 1, min(len(real), max(len(fake), 12))).astype(int)
+    groups = (None if groups[0] is None else groups[0][rows], groups[1])
+    return [*prdc(real[rows], fake, repeats=repeats, groups=groups).values()]
 
 
+def vendi_of_new(real: np.ndarray, fake: np.ndarray, *, repeats: int = 0, groups: PairOfGroups = (None, None)) -> Score:
+    "The Vendi score of the new points, as seen from the mean of the real ones."
+    return vendi(fake, centre=real.mean(0), repeats=repeats, groups=groups[1])
+
+# %% ../nbs/43_metrics.ipynb #6b0e2c20
 METRICS: dict[str, Metric] = {
-    "frechet": Metric({"Fréchet": "↓"}, lambda real, fake, n: [frechet(real, fake, repeats=n)]),
-    "frechet_infinity": Metric({"Fréchet ∞": "↓"}, lambda real, fake, n: [frechet_infinity(real, fake, repeats=n)]),
-    "kid": Metric({"KID": "↓"}, lambda real, fake, n: [kid(real, fake, repeats=n)]),
-    "kad": Metric({"KAD": "↓"}, lambda real, fake, n: [kad(real, fake, repeats=n)]),
-    "vendi": Metric({"Vendi": ""}, lambda real, fake, n: [vendi(fake, centre=real.mean(0), repeats=n)]),
+    "frechet": Metric({"Fréchet": "↓"}, frechet),
+    "frechet_infinity": Metric({"Fréchet ∞": "↓"}, frechet_infinity),
+    "kid": Metric({"KID": "↓"}, kid),
+    "kad": Metric({"KAD": "↓"}, kad),
+    "vendi": Metric({"Vendi": ""}, vendi_of_new),
     "prdc": Metric(dict.fromkeys(PRDC, "↑"), balanced_prdc),
 }
 
 
-def all_metrics(real: np.ndarray, fake: np.ndarray, repeats: int = 20) -> dict[str, dict[str, float] | str]:
-    "All metrics of two sets of points, each with its interval; in words where there are too few."
+def all_metrics(
+    real: np.ndarray, fake: np.ndarray, repeats: int = 20, groups: PairOfGroups = (None, None)
+) -> dict[str, Score | str]:  # (n, D), (m, D)
+    "All metrics of two sets of points by column, each with its interval; in words where there are too few."
     real, fake = check_points(real, "real", 1), check_points(fake, "new", 1)
-    cells: dict[str, dict[str, float] | str] = {}
+    cells: dict[str, Score | str] = {}
     for metric in METRICS.values():
         titles = [f"{name} {better}".strip() for name, better in metric.columns.items()]
         cells |= dict.fromkeys(titles, "too few")
         with suppress(TooFewPoints):
             if min(len(real), len(fake)) >= MIN_POINTS:
-                scores = metric.scores(real, fake, repeats)
-                cells |= {title: score.as_dict() for title, score in zip(titles, scores, strict=True)}
+                scores = metric.scores(real, fake, repeats=repeats, groups=groups)
+                cells |= zip(titles, [scores] if isinstance(scores, Score) else scores, strict=True)
     return cells

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 # %% ../nbs/44_novelty.ipynb #222902d4
 from .embeddings import mel
-from .intervals import Score, TooFewPoints, half_masks
+from .intervals import Score, TooFewPoints, pair_masks
 from .metrics import center_on_real, row_blocks
 
 # %% ../nbs/44_novelty.ipynb #e0dd613b
@@ -30,11 +30,17 @@ def nearest_neighbours(
     return tuple(torch.cat(parts).numpy() for parts in zip(*nearest, strict=True))
 
 
-def memorised(train: np.ndarray, held: np.ndarray, fake: np.ndarray, repeats: int = 0) -> Score:  # (n, D) each
+def memorised(
+    train: np.ndarray,  # (n, D)
+    held: np.ndarray,  # (m, D)
+    fake: np.ndarray,  # (k, D)
+    repeats: int = 0,  # halves, for the interval
+    groups: np.ndarray | None = None,  # (m,), of the held-out points
+) -> Score:
     "How often a new point is nearer to a training point than a held-out point is to its own: 0.5 is fair, 1 all copies."
     train, held, fake = center_on_real(train, held, fake)
     fake_distance, held_distance = nearest_neighbours(fake, train)[0], nearest_neighbours(held, train)[0]
-    masks = zip(half_masks(len(fake_distance), repeats, 0), half_masks(len(held_distance), repeats, 1), strict=True)
+    masks = zip(*pair_masks(len(fake_distance), len(held_distance), repeats, (None, groups)), strict=True)
     pairs = [(fake_distance[a][:, None], held_distance[b]) for a, b in masks]
     values = [np.mean((new < known) + 0.5 * (new == known)) for new, known in pairs]
     return Score(values, fake, held)
@@ -98,9 +104,15 @@ def find_copies(
 
 # %% ../nbs/44_novelty.ipynb #136dbb9e
 def novelty_rows(
-    sets: dict[str, Tensor], train: Tensor, held: Tensor, rate: int, most: int = 2000
-) -> list[dict[str, Any]]:  # (n, T) each
-    "How new sounds are; fingerprints are compared with so many of the training sounds."
+    sets: dict[str, Tensor],  # (n, T) each
+    train: Tensor,  # (n, T)
+    held: Tensor,  # (m, T)
+    rate: int,  # Hz
+    groups: Any = None,  # (m,), of the held-out sounds
+    most: int = 2000,  # training sounds that fingerprints are compared with
+) -> list[dict[str, Any]]:
+    "How new sounds are: a row for each set."
+    groups = None if groups is None else np.asarray(groups, str)
     train_points, held_points = (mel().embed(sounds, rate) for sounds in (train, held))
     portion = train[:: -(-len(train) // most)]
     shared, _, threshold = find_copies(portion, held, torch.cat(list(sets.values())), rate)
@@ -108,7 +120,7 @@ def novelty_rows(
     for (name, sounds), copied in zip(sets.items(), np.split(shared > threshold, ends[:-1]), strict=True):
         nearer: Any = "too few"
         with suppress(TooFewPoints):
-            nearer = memorised(train_points, held_points, mel().embed(sounds, rate), repeats=200).as_dict()
+            nearer = memorised(train_points, held_points, mel().embed(sounds, rate), 200, groups).as_dict()
         cells = {"memorised (0.5: fair)": nearer, "copies by fingerprint": int(copied.sum())}
         rows.append({"sounds": name, "number": len(sounds)} | cells | {"training sounds compared": len(portion)})
     return rows

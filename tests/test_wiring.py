@@ -23,8 +23,21 @@ from samplevae.comparison import ScoredRunConfig, SoundSet, compare_sets, unique
 from samplevae.config import Config
 from samplevae.duplicates import split_by_group, split_of_group
 from samplevae.embeddings import align_sounds, log_mel_of_store, make_drumnet
-from samplevae.evaluation import evaluate, reference_sounds
+from samplevae.evaluation import evaluate
 from samplevae.factors import DRUMS, draw
+from samplevae.floors import (
+    FLOOR_ROW,
+    MATCHED,
+    SPLITS_ROW,
+    Points,
+    difference_rows,
+    generation_rows,
+    generation_tables,
+    random_groups_mask,
+    reference_sample,
+    score_sets,
+)
+from samplevae.intervals import Score, group_half_masks, pair_masks
 from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, total_correlation
 from samplevae.monitoring import held_out, reconstruct
 from samplevae.novelty import latent_novelty, novelty_rows
@@ -395,24 +408,24 @@ def as_rows(sounds):
 
 def test_the_reference_is_made_of_training_sounds(store):
     train, test = (store.split(*names) for names in (["train"], ["valid", "test"]))
-    reference = as_rows(reference_sounds(store))
+    reference = as_rows(reference_sample(store).sounds())
     assert reference == as_rows(train.sounds(slice(0, len(train))))
     assert not reference & as_rows(test.sounds(slice(0, len(test))))
-    assert len(reference_sounds(store, 10)) == 10
+    assert len(reference_sample(store, 10)) == 10
 
 
 def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, monkeypatch):
     seen = {}
 
-    def noted(sets, reference, rate, embedding, run=None):
-        seen.update(sets=sets, reference=reference)
-        return [{"sounds": name} for name in sets]
+    def noted(sets, reference, embedding, known, run=None):
+        seen.update(sets=sets, reference=reference, known=known)
+        return {"generation": [{"sounds": name} for name in sets]}
 
-    def noted_reconstruction(x, y, same, rate):
+    def noted_reconstruction(x, y, same, store):
         seen.update(original=x, reconstructed=y, same=same)
         return []
 
-    monkeypatch.setattr(evaluation, "generation_rows", noted)
+    monkeypatch.setattr(evaluation, "generation_tables", noted)
     monkeypatch.setattr(evaluation, "reconstruction_rows", noted_reconstruction)
     monkeypatch.setattr(evaluation, "save_run_figures", lambda *_: None)
     config = Config.preset("smoke", samples=8)
@@ -422,7 +435,9 @@ def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, mon
     sets, held = seen["sets"], held_out(store).sample(8).sounds()
     reconstructed = reconstruct(model, held)
     assert [*sets] == ["real, held out", "new, flow prior", "new, normal prior", "held out, reconstructed", "noise"]
-    assert torch.equal(seen["reference"], reference_sounds(store))
+    assert torch.equal(seen["reference"].sounds(), reference_sample(store).sounds())
+    assert set(seen["known"]) == {"real, held out", "held out, reconstructed"}
+    assert all(torch.equal(known.sounds(), held) for known in seen["known"].values())
     assert torch.equal(sets["real, held out"], held) and torch.equal(seen["original"], held)
     assert torch.allclose(sets["held out, reconstructed"], reconstructed, atol=1e-5)
     assert torch.allclose(seen["reconstructed"], reconstructed)
@@ -445,7 +460,7 @@ def test_the_same_sounds_score_the_same_wherever_they_come_from(tmp_path):
     run = Run(tmp_path / "out", ScoredRunConfig(sample_rate=RATE, seconds=SECONDS, embedding="mel"))
     (tmp_path / "out").mkdir()
     metrics = compare_sets(run, [tmp_path / "as they are", tmp_path / "others"], store)
-    floor, same, others, _ = (row["Fréchet ↓"]["value"] for row in metrics["generation by mel"])
+    floor, _, same, others, _ = (row["Fréchet ↓"]["value"] for row in metrics["generation by mel"])
     assert same == pytest.approx(floor, abs=0.1) and others == pytest.approx(floor, abs=0.1)
 
 
@@ -455,6 +470,94 @@ def test_every_embedding_gets_aligned_sounds(store):
     embedding.embed(0.1 * held.roll(300, 1), RATE)
     assert torch.equal(seen[0], align_sounds(0.1 * held.roll(300, 1), RATE))
     assert torch.allclose(seen[0].abs().amax(1), torch.tensor(0.99), atol=1e-5)
+
+
+# Floors
+
+
+def grouped_points(seed, count=60, shift=0.0, labels=("a", "b")):
+    "Points of `count` groups of five with a middle each, of labels that lie apart."
+    generator = np.random.default_rng(seed)
+    label = np.array(labels)[np.arange(count) % len(labels)]
+    middles = generator.normal(size=(count, 4)) + 8.0 * (label == "b")[:, None] + shift
+    points = np.repeat(middles, 5, 0) + 0.3 * generator.normal(size=(5 * count, 4))
+    return Points(points, np.repeat([f"{seed} {n}" for n in range(count)], 5), np.repeat(label, 5))
+
+
+def test_a_larger_set_is_measured_at_the_size_of_the_smallest():
+    "So that as many sounds of one kind score alike, however many were generated."
+    generator = np.random.default_rng(0)
+    real, held, many = (Points.of(generator.normal(size=(n, 24))) for n in (600, 70, 1000))
+    floor, new = (scores["Fréchet ↓"] for scores in score_sets({"held": held, "new": many}, real).values())
+    naive = score_sets({"new": many}, real)["new"]["Fréchet ↓"]
+    assert naive < 0.5 * floor and new == pytest.approx(floor, rel=0.25)
+
+
+def test_halves_are_made_of_whole_groups():
+    groups = np.repeat(np.arange(12), [1, 9] * 6)
+    masks = group_half_masks(groups, 30, 0)
+    assert masks[0].all() and len({mask.tobytes() for mask in masks}) > 10
+    assert all(len({*mask[groups == group]}) == 1 for mask in masks for group in range(12))
+    assert all(len(groups) / 2 <= mask.sum() < len(groups) / 2 + 9 for mask in masks[1:])
+    assert [len(mask) for mask in pair_masks(60, 8, 5, (groups, np.zeros(8)))] == [1, 1], "one group says nothing"
+    points = grouped_points(0)
+    by_group, by_sound = (
+        score_sets({"new": part}, points)["new"]["Fréchet ↓"]
+        for part in (grouped_points(1), Points.of(grouped_points(1).points))
+    )
+    assert by_group == by_sound and by_group.high - by_group > 1.3 * (by_sound.high - by_sound)
+
+
+def test_the_floor_of_other_splits_holds_out_whole_groups():
+    points = grouped_points(0)
+    mask = random_groups_mask(points.groups, 52, 3)
+    assert mask.sum() == 55 and not {*points.groups[mask]} & {*points.groups[~mask]}
+    real, held = points.take(~mask), points.take(mask)
+    rows = generation_rows({FLOOR_ROW: held}, real, score_sets({FLOOR_ROW: held}, real))
+    assert [row["sounds"] for row in rows] == [FLOOR_ROW, SPLITS_ROW] and rows[0]["groups"] == 11
+    splits = rows[1]["Fréchet ↓"]
+    assert splits["low"] < splits["value"] < splits["high"]
+
+
+def test_labels_of_other_shares_are_no_fault_of_the_sounds():
+    real, held = grouped_points(0), grouped_points(1, labels=("a", "a", "a", "b"))
+    plain, matched = (score_sets({"held": held}, real)["held"][column] for column in ("Fréchet ↓", MATCHED))
+    assert plain > 5 * matched
+    assert score_sets({"new": Points.of(held.points)}, real)["new"][MATCHED] == "no labels"
+
+
+def test_a_difference_is_decided_half_by_half():
+    real, near = grouped_points(0), grouped_points(1)
+    far = Points(near.points + 0.5, near.groups, near.labels)
+    scores = score_sets({"near": near, "far": far}, real)
+    (row,) = difference_rows(scores, (MATCHED,))
+    assert scores["near"][MATCHED].high > scores["far"][MATCHED].low, "the intervals overlap"
+    assert row["nearer by Fréchet, labels matched"] == "near"
+    one = Score(np.array([1.0, 2.0, 3.0, 4.0]))
+    assert one.minus(Score(one.values - 0.5)).low == 0.5, "what both share does not count"
+
+
+@pytest.mark.parametrize("case", ["two sounds", "one label", "one group", "the same sounds"])
+def test_sets_that_say_little_say_so(store, case):
+    held, train = store.split("test"), store.split("train")
+    sets = {
+        "two sounds": (held.sounds()[:2], None),
+        "one label": (held.with_table(held.table.assign(label="kick")),) * 2,
+        "one group": (held.with_table(held.table.assign(group="one")),) * 2,
+        "the same sounds": (train, train),
+    }
+    sounds, known = sets[case]
+    sounds = sounds if isinstance(sounds, torch.Tensor) else sounds.sounds()
+    tables = generation_tables({"set": sounds}, train, embeddings.mel(), {"set": known} if known else {})
+    (row,) = tables["generation by mel"]
+    if case == "two sounds":
+        assert row["Fréchet ↓"] == row["KID ↓"] == "too few"
+    elif case == "one label":
+        assert row[MATCHED] == "no labels" and row["Fréchet ↓"]["value"] > 0
+    elif case == "one group":
+        assert row["groups"] == 1 and math.isnan(row["Fréchet ↓"]["low"])
+    else:
+        assert abs(row["Fréchet ↓"]["value"]) < 1e-6 and row["precision ↑"]["value"] == 1
 
 
 def test_drumnet_learns_from_training_sounds_and_is_tested_on_others(store, tmp_path, monkeypatch):
