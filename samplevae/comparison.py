@@ -211,9 +211,7 @@ def compare_sets(run: Run, paths: list[Path], store: Store, most: int = 4000) ->
     rows = {FLOOR_ROW: held, **rows, CEILING_ROW: decaying_noise(held, rate)}
     warn_of_small_sets(run, rows)
     embeddings = load_embeddings(run.config.embedding, store, run.config.device, run)
-    metrics = {}
-    for embedding in embeddings:
-        metrics |= generation_tables(rows, reference, embedding, {FLOOR_ROW: held_store}, run)
+    metrics = generation_tables(rows, reference, embeddings, {FLOOR_ROW: held_store}, run)
     if new := {name: rows[name] for name, group in sets.items() if group.new}:
         metrics["novelty"] = novelty_rows(new, reference.sounds(), held, rate, held_store.table.group)
     write_json(run / "metrics.json", metrics)

@@ -229,9 +229,9 @@ def evaluate(run: Run, store: Store | None = None, model: SampleVAE | None = Non
         run.warn(f"only {few} held-out sounds beside {many} new ones: distances are over sets of that size, and rough")
     new, reconstructed = generate_from_priors(run, model), reconstruct(model, held)
     sets = {FLOOR_ROW: held} | new | {"held out, reconstructed": reconstructed, CEILING_ROW: decaying_noise(held, rate)}
-    known, metrics = dict.fromkeys((FLOOR_ROW, "held out, reconstructed"), held_store), {}
-    for embedding in load_embeddings(run.config.embedding, store, run.config.device, run):
-        metrics |= generation_tables(sets, reference, embedding, known, run)
+    known = dict.fromkeys((FLOOR_ROW, "held out, reconstructed"), held_store)
+    embeddings = load_embeddings(run.config.embedding, store, run.config.device, run)
+    metrics = generation_tables(sets, reference, embeddings, known, run)
     progress = Progress("evaluate", 3, run)
     metrics["reconstruction"] = reconstruction_rows(held, reconstructed, decode_origin(model), held_store)
     progress.update(1)

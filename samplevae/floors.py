@@ -205,13 +205,16 @@ def table_title(embedding: Embedding) -> str:
 def generation_tables(
     sets: dict[str, Tensor],  # (n, T) each
     reference: Store,
-    embedding: Embedding,
+    embeddings: list[Embedding],
     known: dict[str, Store],  # of the sets of which groups and labels are known
     run: Run | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    "Tables by title: how far sets of sounds are from real ones by an embedding, and their differences."
-    points = embed_sets(sets, reference.rate, embedding, known, run)
-    real = Points.of(embedding.embed(reference.sounds(), reference.rate, run), reference)
-    scores = score_sets(points, real)
-    rows = {table_title(embedding): generation_rows(points, real, scores)}
-    return rows | {f"differences by {embedding.name}": difference_rows(scores)}
+    "Tables by title: how far sets of sounds are from real ones by each embedding, and their differences."
+    tables = {}
+    for embedding in embeddings:
+        points = embed_sets(sets, reference.rate, embedding, known, run)
+        real = Points.of(embedding.embed(reference.sounds(), reference.rate, run), reference)
+        scores = score_sets(points, real)
+        tables[table_title(embedding)] = generation_rows(points, real, scores)
+        tables[f"differences by {embedding.name}"] = difference_rows(scores)
+    return tables

@@ -417,7 +417,7 @@ def test_the_reference_is_made_of_training_sounds(store):
 def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, monkeypatch):
     seen = {}
 
-    def noted(sets, reference, embedding, known, run=None):
+    def noted(sets, reference, embeddings, known, run=None):
         seen.update(sets=sets, reference=reference, known=known)
         return {"generation": [{"sounds": name} for name in sets]}
 
@@ -548,7 +548,7 @@ def test_sets_that_say_little_say_so(store, case):
     }
     sounds, known = sets[case]
     sounds = sounds if isinstance(sounds, torch.Tensor) else sounds.sounds()
-    tables = generation_tables({"set": sounds}, train, embeddings.mel(), {"set": known} if known else {})
+    tables = generation_tables({"set": sounds}, train, [embeddings.mel()], {"set": known} if known else {})
     (row,) = tables["generation by mel"]
     if case == "two sounds":
         assert row["Fréchet ↓"] == row["KID ↓"] == "too few"
