@@ -37,6 +37,10 @@ $(READY): requirements.lock settings.ini setup.py pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@# for comparison in the tests alone, and apart: where it can be imported, Fabric takes eight seconds more to begin
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --target .venv/apart torchmetrics==1.9.0
+	@# its pins (numpy 1.23) cannot be met, and only its weights are read; without a network the embedding is left out
+	@echo 'aisfx==0.1.2 --hash=sha256:bfe219950715af179e9a1653e7117cc1852baef267cd6596c42cad74afe1d194' \
+		| $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r - \
+		|| echo "the embedding aisfx could not be had; the others do without"
 	@mkdir -p $(VAR) && touch $(READY)
 
 run: $(READY) ## sounds in, new sounds and a report out: PRESET=cpu DATA= OUT= ARGS=

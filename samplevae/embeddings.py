@@ -81,6 +81,7 @@ class Embedding:
     key: str  # another one for other weights or settings
     points: Callable[[Tensor, int], Tensor | np.ndarray]  # (B, T), aligned, and Hz -> (B, D)
     batch: int = 256  # sounds at a time
+    most: int = 4000  # training sounds to compare with
     about: str = ""  # what has to be said beside its numbers
     text: Callable[[list[str]], np.ndarray] | None = None  # words to points, where it reads
 

@@ -100,7 +100,7 @@ def test_a_run_leaves_everything_in_its_folder(smoke_run):
         "18_dataset",
         "37_training",
         "38_prior",
-        "46_evaluation",
+        "47_evaluation",
     ]
     manifest = json.loads((smoke_run / "manifest.json").read_text())
     for stage in STAGES:

@@ -1,12 +1,15 @@
 "The embeddings, the metrics and the evaluation, against what others compute and against bad input."
 
+import importlib.util
 import json
 import os
 import re
 import shutil
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
+import librosa
 import numpy as np
 import ot
 import pytest
@@ -24,8 +27,8 @@ from transformers import (
 )
 
 from samplevae import metrics
+from samplevae.aisfx import aisfx_levels, find_aisfx_checkpoint, load_aisfx
 from samplevae.clap import (
-    ClapAudio,
     clap,
     htsat,
     load_embeddings,
@@ -34,7 +37,7 @@ from samplevae.clap import (
     read_laion_checkpoint,
 )
 from samplevae.comparison import load_sound_sets
-from samplevae.embeddings import Embedding, drumnet, make_drumnet, mel
+from samplevae.embeddings import EMBEDDINGS, Embedding, drumnet, make_drumnet, mel
 from samplevae.factors import DRUMS, draw
 from samplevae.metrics import frechet, frechet_infinity, kad, kid, median_bandwidth, prdc, realism, vendi
 from samplevae.novelty import find_copies, memorised
@@ -393,10 +396,8 @@ def test_clap_reads(checkpoint, tmp_path):
 
 
 def test_sounds_longer_than_clap_takes_are_cut(checkpoint):
-    model = ClapAudio(read_laion_checkpoint(checkpoint)).eval()
-    long = torch.randn(1, 500_000)
-    with torch.no_grad():
-        assert torch.equal(model(long), model(long[:, :480_000]))
+    embedding, long = clap(str(checkpoint)), torch.randn(1, 500_000)
+    assert torch.equal(embedding.points(long, 48_000), embedding.points(long[:, :480_000], 48_000))
 
 
 @pytest.mark.parametrize("text", ["klap", "clap:jazz", "drumnet:nowhere", "mel:x", "", "mel, drumnt"])
@@ -600,3 +601,57 @@ def test_a_run_has_its_row_with_intervals_floor_and_ceiling(smoke_run):
 def test_measures_name_too_few_instead_of_inventing():
     found = metrics.all_metrics(*np.random.default_rng(0).normal(size=(2, 9, 4)))
     assert found["precision ↑"] == "too few" and found["coverage ↑"] == "too few" and found["KID ↓"] < 10
+
+
+def test_clap_fills_up_with_silence_where_it_is_asked_to(checkpoint, sounds):
+    repeated, zeros = (EMBEDDINGS["clap"](f"{checkpoint}{end}", None, "cpu", None) for end in ("", ":zeros"))
+    assert (
+        zeros.name == f"clap:{Path(checkpoint).stem}:zeros"
+        and "silence" in zeros.about
+        and "repeated" in repeated.about
+    )
+    ten = torch.nn.functional.pad(sounds[:2], (0, 10 * RATE - sounds.shape[1]))
+    silent, again, whole = (
+        np.asarray(e.points(x, RATE)) for e, x in ((zeros, sounds[:2]), (repeated, sounds[:2]), (repeated, ten))
+    )
+    assert np.abs(silent - whole).max() < 1e-5 < np.abs(silent - again).max()
+    with pytest.raises(Refused, match="no embedding clap:nothing:zeros"):
+        parse_embeddings("clap:nothing:zeros")
+
+
+needs_aisfx = pytest.mark.skipif(find_aisfx_checkpoint() is None, reason="the wheel aisfx could not be had at set-up")
+
+
+@needs_aisfx
+def test_aisfx_is_what_its_authors_compute(sounds):
+    "Their network on the same levels, and their mel bands by librosa."
+    package = str(find_aisfx_checkpoint().parents[1])
+    program = importlib.util.spec_from_file_location("their_cnn2d", f"{package}/models/cnn2d.py")
+    theirs = importlib.util.module_from_spec(program)
+    program.loader.exec_module(theirs)
+    ours = load_aisfx(find_aisfx_checkpoint())
+    net = theirs.EmbeddingNet("max", 3, 1, 64)
+    net.load_state_dict(ours.state_dict())
+    wave = torch.from_numpy(soxr.resample(sounds[:3].numpy().T, RATE, 44_100).T.copy())
+    levels = aisfx_levels(wave)
+    assert levels.shape == (3, 100, 96) and 0 <= levels.min() < levels.max() < 1.2
+    with torch.no_grad():
+        assert torch.allclose(ours(levels), net.eval()(levels), atol=1e-5)
+    mels = librosa.feature.melspectrogram(
+        y=np.pad(wave[0].numpy(), (0, 102_400 - wave.shape[1])), sr=44_100, n_mels=96, norm=1.0, fmin=0.0, fmax=22_050.0,
+        htk=True, power=2.0, hop_length=1024, win_length=2048, pad_mode="constant",
+    )  # fmt: skip
+    assert np.abs(np.log10(mels * 10_000 + 1).T[:100] / 9.457798957824707 - levels[0].numpy()).max() < 1e-3
+
+
+@needs_aisfx
+def test_a_damaged_aisfx_is_refused_and_a_missing_one_is_left_out(tmp_path, monkeypatch):
+    (tmp_path / "checkpoint.pth").write_bytes(b"PK")
+    with pytest.raises(Refused, match="not the file it should be"):
+        load_aisfx(tmp_path / "checkpoint.pth")
+    assert ("aisfx", "") in parse_embeddings("auto")
+    monkeypatch.setattr("samplevae.clap.find_aisfx_checkpoint", lambda: None)
+    monkeypatch.setattr("samplevae.aisfx.find_aisfx_checkpoint", lambda: None)
+    assert ("aisfx", "") not in parse_embeddings("auto")
+    with pytest.raises(Refused, match="pip install --no-deps aisfx"):
+        EMBEDDINGS["aisfx"]("", None, "cpu", None)
