@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,6 +47,7 @@ from samplevae.settings import Refused
 from samplevae.sources import synthesis_source
 from samplevae.store import Store
 from samplevae.synthesis import synthesise
+from samplevae.untrusted import run_export, sounds_from_rave
 
 RATE = 16_000
 
@@ -491,6 +494,36 @@ def test_an_export_that_misbehaves_is_refused(folders, tmp_path, fault):
     held = synthesise(draw(torch.arange(9)), RATE, 0.3)
     with pytest.raises(Refused, match="RAVE export|usable sounds"):
         load_sound_sets(path, SimpleNamespace(rate=RATE), held, 100)
+
+
+class Overwriting(Mimic):
+    "One that writes over a file when it decodes."
+
+    def __init__(self, victim: str) -> None:
+        super().__init__()
+        self.victim = victim
+
+    @torch.jit.export
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        silence = torch.from_file(self.victim, True, 16).zero_()
+        print("here I am")
+        return torch.tanh(z.mean(1, keepdim=True).repeat_interleave(64, 2)) + silence.sum()
+
+
+def test_an_export_cannot_overwrite_a_file(tmp_path):
+    victim, path = tmp_path / "victim", tmp_path / "model.ts"
+    victim.write_text("all is well " * 10)
+    torch.jit.script(Overwriting(str(victim))).save(path)
+    program = "from samplevae.untrusted import forbid_writing; print(forbid_writing())"
+    whole = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "True"
+    held = synthesise(draw(torch.arange(9)), RATE, 0.3)
+    if not whole:
+        pytest.skip("this system cannot take the right to write from a process")
+    with pytest.raises(Refused, match="RAVE export"):
+        sounds_from_rave(path, held, RATE, 9)
+    assert victim.read_text() == "all is well " * 10
+    run_export(str(path), held, RATE, 9)
+    assert victim.read_bytes()[:64] == bytes(64), "without the fence it would"
 
 
 def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, command, tmp_path):
