@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['EMBEDDINGS', 'mel_embedding', 'align_sounds', 'Embedding', 'read_cached', 'as_batch', 'content_hash', 'mel',
-           'resample_batch', 'DrumNet', 'with_frequent_labels', 'log_mel_of_store', 'fit_drumnet', 'make_drumnet',
-           'drumnet', 'drumnet_for_store']
+__all__ = ['SHIPPED_DRUMNET', 'EMBEDDINGS', 'mel_embedding', 'align_sounds', 'Embedding', 'read_cached', 'as_batch',
+           'content_hash', 'mel', 'resample_batch', 'DrumNet', 'with_frequent_labels', 'log_mel_of_store',
+           'fit_drumnet', 'make_drumnet', 'drumnet', 'drumnet_for_store']
 
 # %% ../nbs/40_embeddings.ipynb #8da85e49
 import hashlib
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 # %% ../nbs/40_embeddings.ipynb #b3e05566
 import numpy as np
 import soxr
+import samplevae
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -232,7 +233,8 @@ def make_drumnet(store: Store, path: Path, steps: int = 300, run: Run | None = N
         levels, labels = log_mel_of_store(others)
         predicted = torch.cat([net(batch).argmax(1) for batch in levels.split(256)])
         right = float(np.mean([names[i] == label for i, label in zip(predicted.tolist(), labels, strict=True)]))
-    about = {"labels": names, "rate": store.rate, "right": right, "held_out": min(len(others), 20_000)}
+    about = {"labels": names, "rate": store.rate, "seconds": store.seconds}
+    about |= {"right": right, "held_out": min(len(others), 20_000)}
     with atomic_write(path) as beside:
         beside.write_bytes(save(net.state_dict(), {"drumnet": json.dumps(about)}))
 
@@ -250,14 +252,21 @@ def drumnet(path: str | Path) -> Embedding:
 
     @torch.no_grad()
     def points(sounds: Tensor, rate: int) -> Tensor:
-        return net.eval().points(log_mel(resample_batch(sounds, rate, about["rate"]), about["rate"]))
+        sounds = resample_batch(sounds, rate, about["rate"])
+        length = round(about["seconds"] * about["rate"])  # in silence, or cut, to what it has learned from
+        return net.eval().points(log_mel(F.pad(sounds, (0, length - sounds.shape[1])), about["rate"]))
 
     about_it = f"drumnet names {about['right']:.1%} of {about['held_out']} held-out sounds right"
     return Embedding("drumnet", file_hash(path), points, about=about_it)
 
 
+SHIPPED_DRUMNET = Path(samplevae.__file__).with_name("drumnet.safetensors")
+
+
 def drumnet_for_store(store: Store, run: Run | None = None) -> Embedding:
-    "The classifier of a store, trained now if there is none."
+    "The classifier for a store: of synthesised sounds the one that ships with the package, else its own, trained if there is none."
+    if store.report["source"] == "the synthesiser":
+        return drumnet(SHIPPED_DRUMNET)
     known = store.rate, *store.table.content, *store.table.label, *store.table.split
     mark = hashlib.sha256(repr(known).encode()).hexdigest()[:16]
     path = cache_folder() / f"drumnet-{mark}.safetensors"

@@ -128,6 +128,8 @@ def from_pretrained(cls: SampleVAE, folder: str | Path, device: torch.device | s
     try:
         ModelConfig.refuse_unknown(about["settings"])
         model = remove_weight_norm(cls(ModelConfig(**about["settings"])).eval())
+    except Refused as reason:
+        raise Refused(f"{folder / 'model.json'} asks for what is not here: {reason}") from None
     except (KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise Refused(f"{folder / 'model.json'} is damaged: {' '.join(str(error).split())}") from error
     load_weights(model, folder / "model.safetensors", json.dumps(about, sort_keys=True))

@@ -39,7 +39,15 @@ from samplevae.clap import (
     read_laion_checkpoint,
 )
 from samplevae.comparison import load_sound_sets
-from samplevae.embeddings import EMBEDDINGS, Embedding, drumnet, make_drumnet, mel
+from samplevae.embeddings import (
+    EMBEDDINGS,
+    SHIPPED_DRUMNET,
+    Embedding,
+    drumnet,
+    drumnet_for_store,
+    make_drumnet,
+    mel,
+)
 from samplevae.factors import DRUMS, draw
 from samplevae.metrics import frechet, frechet_infinity, kad, kid, median_bandwidth, prdc, realism, vendi
 from samplevae.novelty import find_copies, memorised
@@ -259,6 +267,18 @@ def test_a_drumnet_names_what_it_has_learned_and_says_how_well(labelled_store, t
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(Refused, match="damaged"):
         drumnet(path)
+
+
+def test_synthesised_sounds_are_scored_by_the_drumnet_that_ships(labelled_store, tmp_path):
+    shipped = drumnet_for_store(labelled_store)
+    assert shipped.key == drumnet(SHIPPED_DRUMNET).key
+    right = float(re.search(r"names ([\d.]+)%", shipped.about)[1])
+    assert right > 90
+    fresh = draw(torch.arange(160), 77, DRUMS)
+    points = shipped.embed(synthesise(fresh, 44_100, 0.6), 44_100)
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2) + 1e9 * np.eye(160)
+    kinds = fresh.kind.numpy()
+    assert np.mean(kinds[distance.argmin(1)] == kinds) > 0.9, "neighbours are of one kind"
 
 
 def test_a_drumnet_needs_labels(labelled_store, tmp_path):

@@ -47,6 +47,19 @@ def test_clips_come_out_at_their_exact_length(changes, rate, seconds):
     assert posterior.log_prob(posterior.mean).shape == (2,)
 
 
+@pytest.mark.parametrize("noise_bands", [0, 4])
+@pytest.mark.parametrize("head", HEADS)
+def test_draws_differ_in_their_noise_and_in_nothing_else(head, noise_bands):
+    model = model_of(head=head, noise_bands=noise_bands).eval()
+    z = torch.randn(3, 8)
+    with torch.no_grad():
+        drawn = model.decode(z, 2)
+        assert drawn.shape == (6, 1, model.length) and torch.equal(model.decode(z), model.decode(z))
+        assert torch.allclose(drawn[:3], drawn[3:], atol=1e-6) == (noise_bands == 0)
+        same = model.decode(torch.cat([z, z]))
+        assert torch.allclose(same[:3], same[3:], atol=1e-5), "the same noise for every item of a batch"
+
+
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 @pytest.mark.parametrize("hertz", [41.0, 220.0, 1975.5])
 def test_an_oscillator_sounds_at_the_pitch_that_it_is_given(rate, hertz):
@@ -232,7 +245,7 @@ def test_truncated_files_are_refused_in_one_line(part, tmp_path):
     [
         ('{"format": 99, "settings": {}}', "written by a newer samplevae"),
         ('{"settings": {"width": 3}}', "written by an older samplevae"),
-        ('{"format": 4, "settings": {"heads": "istft"}}', "model.json is damaged: unknown setting 'heads'"),
+        ('{"format": 4, "settings": {"heads": "istft"}}', "asks for what is not here: unknown setting 'heads'"),
         ('{"format": 4}', "model.json is damaged"),
         ('{"format": "one", "settings": {}}', "written by an older samplevae"),
         ("[]", "damaged"),
@@ -362,7 +375,7 @@ def test_a_posterior_may_ask_for_more(monkeypatch):
     assert model.encode(torch.randn(3, 1, model.length)).rsample().shape == (3, 8)
 
 
-def test_a_head_of_ones_own_is_one_entry_of_a_table(monkeypatch):
+def test_a_head_of_ones_own_is_one_entry_of_a_table(monkeypatch, tmp_path):
     class Hiss(torch.nn.Module):
         width = 4
 
@@ -376,9 +389,13 @@ def test_a_head_of_ones_own_is_one_entry_of_a_table(monkeypatch):
 
     monkeypatch.setitem(HEADS, "hiss", Hiss)
     model = SampleVAE(head="hiss", latent=3, seconds=0.2)
+    model.save_pretrained(tmp_path)
     assert model.decode(torch.randn(2, 3), draws=2).shape == (4, 1, 8820)
     with pytest.raises(Refused, match="does not know 'his': did you mean 'hiss'"):
         SampleVAE(head="his")
+    monkeypatch.delitem(HEADS, "hiss")
+    with pytest.raises(Refused, match="asks for what is not here"):
+        SampleVAE.from_pretrained(tmp_path)
 
 
 def test_a_model_needs_the_settings_of_the_model_alone(tmp_path):

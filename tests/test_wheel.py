@@ -1,5 +1,6 @@
 "Outside a clone: a wheel, the core alone, and what it can do."
 
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ PROGRAM = """
 import sys
 import torch
 from samplevae import FlowPrior, SampleVAE, generate, load
-from samplevae.embeddings import mel
+from samplevae.embeddings import SHIPPED_DRUMNET, drumnet, mel
 from samplevae.files import cache_folder
 from samplevae.metrics import frechet
 
@@ -24,6 +25,7 @@ prior = FlowPrior(z.shape[1])
 assert prior.sample((3,)).shape == (3, z.shape[1]) and prior.log_prob(z).isfinite().all()
 sounds = generate(model, prior, 20)
 points = mel().embed(sounds, model.config.sample_rate)
+assert drumnet(SHIPPED_DRUMNET).embed(sounds, model.config.sample_rate).shape == (20, 64)
 print(frechet(points[:10], points[10:]), cache_folder())
 """
 
@@ -39,6 +41,7 @@ def test_the_core_of_a_wheel_decodes_and_compares(tmp_path):
         (source / path).write_text((CLONE / path).read_text())
     for module in (CLONE / "samplevae").glob("*.py"):
         (source / "samplevae" / module.name).write_text(module.read_text())
+    shutil.copy(CLONE / "samplevae/drumnet.safetensors", source / "samplevae")
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", source, "--outdir", tmp_path)
     wheel = next(tmp_path.glob("*.whl"))
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "empty")
