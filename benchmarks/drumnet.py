@@ -1,7 +1,7 @@
 """Train the classifier that ships with the package, and that scores runs on synthesised sounds: `python benchmarks/drumnet.py`.
 
 It learns from sounds of a seed that no preset uses, so that no model and no evaluation shares a training sound with it, and
-every run on synthesised sounds is scored by the same file. It takes three minutes on two cores.
+every run on synthesised sounds is scored by the same file. It takes a quarter of an hour on one core.
 """
 
 import tempfile

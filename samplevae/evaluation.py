@@ -8,7 +8,8 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['EvaluationConfig', 'mean_with_interval', 'reconstruction_rows', 'thumbnail', 'save_sounds', 'save_figure', 'plot_map',
            'plot_best_and_worst', 'closest_pairs', 'save_set_figures', 'plot_real_and_new', 'load_priors',
-           'generate_from_priors', 'latent_novelty_rows', 'decode_origin', 'save_run_figures', 'evaluate']
+           'generate_from_priors', 'latent_novelty_rows', 'untrained_model', 'decode_origin', 'save_run_figures',
+           'evaluate']
 
 # %% ../nbs/47_evaluation.ipynb #d6184b22
 from dataclasses import dataclass
@@ -70,10 +71,17 @@ def mean_with_interval(values: Tensor, groups: np.ndarray, repeats: int = 200) -
     return Score([numbers[keep].mean() for keep in group_half_masks(groups, repeats, 0)], numbers)
 
 
-def reconstruction_rows(x: Tensor, y: Tensor, same: Tensor, store: Store) -> list[dict[str, Any]]:
-    "Distances of a store's sounds (n, T) to their reconstructions (n, T), and to others: one (T,) for all, among them."
+def reconstruction_rows(
+    x: Tensor,  # (n, T), the sounds of the store
+    y: Tensor,  # (n, T), their reconstructions
+    untrained: Tensor,  # (n, T), those of a model that has learned nothing
+    same: Tensor,  # (T,)
+    store: Store,
+) -> list[dict[str, Any]]:
+    "Distances of sounds to their reconstructions, and to yardsticks."
     groups, rate = store.table.group.to_numpy(str), store.rate
-    others = {"one sound for all": same.expand_as(x), "another real sound": x.roll(1, 0), "silence": 0 * x}
+    others = {"those of an untrained model": untrained, "one sound for all": same.expand_as(x)}
+    others |= {"another real sound": x.roll(1, 0), "silence": 0 * x}
     rows = []
     for name, other in ({"their reconstructions": y} | others).items():
         parts = [reconstruction_metrics(a, b, rate) for a, b in zip(x.split(64), other.split(64), strict=True)]
@@ -191,6 +199,13 @@ def latent_novelty_rows(run: Run, model: SampleVAE, store: Store) -> dict[str, l
     return {"novelty of vectors": rows, "novelty of vectors, with planted copies": planted}
 
 # %% ../nbs/47_evaluation.ipynb #9d17d558
+def untrained_model(model: SampleVAE) -> SampleVAE:
+    "A model of the same settings that has learned nothing."
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return SampleVAE(model.config).to(next(model.parameters()).device).eval()
+
+
 @torch.no_grad()
 def decode_origin(model: SampleVAE) -> Tensor:  # (T,)
     "The sound of the vector 0."
@@ -233,7 +248,9 @@ def evaluate(run: Run, store: Store | None = None, model: SampleVAE | None = Non
     embeddings = load_embeddings(run.config.embedding, store, run.config.device, run)
     metrics = generation_tables(sets, reference, embeddings, known, run)
     progress = Progress("evaluate", 3, run)
-    metrics["reconstruction"] = reconstruction_rows(held, reconstructed, decode_origin(model), held_store)
+    metrics["reconstruction"] = reconstruction_rows(
+        held, reconstructed, reconstruct(untrained_model(model), held), decode_origin(model), held_store
+    )
     progress.update(1)
     metrics["novelty"] = novelty_rows(new, reference.sounds(), held, rate, held_store.table.group)
     try:

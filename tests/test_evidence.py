@@ -543,7 +543,7 @@ def test_an_export_cannot_overwrite_a_file(tmp_path):
         sounds_from_rave(path, held, RATE, 9)
     assert victim.read_text() == "all is well " * 10
     run_export(str(path), held, RATE, 9)
-    assert victim.read_bytes()[:64] == bytes(64), "without the fence it would"
+    assert victim.read_bytes()[:64] == bytes(64), "with the right to write, it would"
 
 
 def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, command, tmp_path):

@@ -421,8 +421,8 @@ def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, mon
         seen.update(sets=sets, reference=reference, known=known)
         return {"generation": [{"sounds": name} for name in sets]}
 
-    def noted_reconstruction(x, y, same, store):
-        seen.update(original=x, reconstructed=y, same=same)
+    def noted_reconstruction(x, y, untrained, same, store):
+        seen.update(original=x, reconstructed=y, untrained=untrained, same=same)
         return []
 
     monkeypatch.setattr(evaluation, "generation_tables", noted)
@@ -441,6 +441,7 @@ def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, mon
     assert torch.equal(sets["real, held out"], held) and torch.equal(seen["original"], held)
     assert torch.allclose(sets["held out, reconstructed"], reconstructed, atol=1e-5)
     assert torch.allclose(seen["reconstructed"], reconstructed)
+    assert not torch.allclose(seen["untrained"], reconstructed, atol=1e-2)
     assert not torch.allclose(reconstructed, held, atol=1e-2)
     with torch.no_grad():
         assert torch.allclose(seen["same"], model.decode(torch.zeros(1, 8))[0, 0], atol=1e-5)
