@@ -17,7 +17,6 @@ from torchaudio.functional import resample
 from samplevae.comparison import split_in_half_by_group
 from samplevae.embeddings import drumnet, make_drumnet, mel
 from samplevae.files import CLONE, write_json
-from samplevae.floors import as_cell
 from samplevae.metrics import all_metrics
 from samplevae.novelty import find_copies, memorised
 from samplevae.runs import Progress, hardware
@@ -97,12 +96,11 @@ def main():
         progress, rows = Progress("measure", len(embeddings) * len(sets)), {each.name: {} for each in embeddings}
         for each in embeddings:
             for name in sets:
-                scores = all_metrics(real[each.name], points[each.name][name])
-                rows[each.name][name] = {column: as_cell(score) for column, score in scores.items()}
+                rows[each.name][name] = all_metrics(real[each.name], points[each.name][name])
                 progress.update(sum(map(len, rows.values())))
         held, new = points["mel"]["none"][::2], {name: cloud[1::2] for name, cloud in points["mel"].items()}
         for name, cloud in new.items():
-            rows["mel"][name]["memorised"] = memorised(real["mel"], held, cloud, repeats=100).as_dict()
+            rows["mel"][name]["memorised"] = memorised(real["mel"], held, cloud, repeats=100)
         shared, _, line = find_copies(reference, others[::2], others[1::2], both.rate)
         cut = find_copies(reference, others[::2], 0.3 * reference[:200, : both.rate // 4], both.rate)[0]
     about = (
@@ -130,7 +128,7 @@ def curves(rows):
     "Values by measure and fault, from none to much."
     return {
         measure: {
-            fault: [rows[name][measure]["value"] for name in ("none", *(f"{fault} {n}" for n in range(1, 5)))]
+            fault: [float(rows[name][measure]) for name in ("none", *(f"{fault} {n}" for n in range(1, 5)))]
             for fault in DEGREES
         }
         for measure in rows["none"]
@@ -138,16 +136,17 @@ def curves(rows):
 
 
 def seen(rows):
-    "The first degree at which a measure's interval no longer touches that of unspoiled sounds, on the worse side."
+    "The first degree from which on the difference to unspoiled sounds, half by half, leaves no doubt that it is worse."
     table = {}
     for measure, usual in rows["none"].items():
         worse = 1 if "↓" in measure or measure == "memorised" else -1
         for fault in DEGREES:
             found = "–"
             for degree in range(4, 0, -1):
-                row = rows[f"{fault} {degree}"][measure]
-                if row["low"] > usual["high"] if worse > 0 else row["high"] < usual["low"]:
-                    found = str(degree)
+                change = rows[f"{fault} {degree}"][measure].minus(usual)
+                if not (change.low > 0 if worse > 0 else change.high < 0):
+                    break
+                found = str(degree)
             table.setdefault(fault, {})[measure] = found
     return table
 

@@ -194,7 +194,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(arguments,
 
 
 def test_a_training_that_explodes_ends_in_one_line(tmp_path, command):
-    row = ["--set", "learning_rate=1e30", "--out", tmp_path / "run"]
+    row = ["--set", "learning_rate=1e9", "--out", tmp_path / "run"]
     done = command("train", "--preset", "smoke", "--accelerator", "cpu", *row)
     assert done.returncode == 1 and "samplevae: no number at step" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "run/vae").exists()
