@@ -285,7 +285,9 @@ def test_a_drumnet_needs_labels(labelled_store, tmp_path):
     bare = labelled_store.with_table(labelled_store.table.assign(label=""))
     with pytest.raises(Refused, match="two labels"):
         make_drumnet(bare, tmp_path / "drumnet.safetensors")
-    assert [embedding.name for embedding in load_embeddings("auto", bare)] == ["mel"]
+    assert [embedding.name for embedding in load_embeddings("auto", bare)] == ["mel"] + ["aisfx"] * (
+        find_aisfx_checkpoint() is not None
+    )
 
 
 def laion_weights(text_width=0):
