@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
@@ -163,6 +164,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--generic", type=int, default=0, metavar="COUNT", help="changes to draw beside the list")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--jobs", type=int, default=2, help="how many to try at a time")
     options.add_argument("--only", help="changes whose name holds this text")
     options = options.parse_args()
     needed = {WIRING} | ({test for tests in CONCERN.values() for test in tests} if options.generic else set())
@@ -173,13 +175,19 @@ def main() -> None:
     results = {}
     for kind, changes in ("list", listed_changes()), ("generic", generic_changes(options.seed, options.generic)):
         chosen = {name: change for name, change in changes.items() if (options.only or "") in name}
-        bar = tqdm(chosen.items(), kind)
-        survivors = []
-        for name, (module, source) in bar:
+        survivors, bar = [], tqdm(total=len(chosen), desc=kind)
+
+        def check(name: str) -> None:
+            module, source = changes[name]
             if survives(module, source, [WIRING] if kind == "list" else CONCERN[module]):
                 survivors.append(name)
                 bar.write(f"survives: {name}")
-        results[kind] = {"changes": len(chosen), "survive": survivors}
+            bar.update()
+
+        with ThreadPoolExecutor(options.jobs) as pool:
+            [*pool.map(check, chosen)]
+        bar.close()
+        results[kind] = {"changes": len(chosen), "survive": sorted(survivors)}
         print(f"{kind}: {len(survivors)} of {len(chosen)} survive")
     if not options.only:
         about = {"date": time.strftime("%Y-%m-%d"), "seed": options.seed}
