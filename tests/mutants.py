@@ -160,6 +160,22 @@ def survives(module: str, source: str, tests: list[str]) -> bool:
         return done.returncode == 0
 
 
+def find_survivors(kind: str, changes: dict[str, tuple[str, str]], jobs: int) -> list[str]:
+    "The names of the changes that no test notices."
+    bar = tqdm(total=len(changes), desc=kind)
+
+    def is_missed(name: str) -> bool:
+        module, source = changes[name]
+        missed = survives(module, source, [WIRING] if kind == "list" else CONCERN[module])
+        bar.update()
+        return missed
+
+    with ThreadPoolExecutor(jobs) as pool:
+        missed = dict(zip(changes, pool.map(is_missed, changes), strict=True))
+    bar.close()
+    return sorted(name for name in changes if missed[name])
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--generic", type=int, default=0, metavar="COUNT", help="changes to draw beside the list")
@@ -175,19 +191,8 @@ def main() -> None:
     results = {}
     for kind, changes in ("list", listed_changes()), ("generic", generic_changes(options.seed, options.generic)):
         chosen = {name: change for name, change in changes.items() if (options.only or "") in name}
-        survivors, bar = [], tqdm(total=len(chosen), desc=kind)
-
-        def check(name: str) -> None:
-            module, source = changes[name]
-            if survives(module, source, [WIRING] if kind == "list" else CONCERN[module]):
-                survivors.append(name)
-                bar.write(f"survives: {name}")
-            bar.update()
-
-        with ThreadPoolExecutor(options.jobs) as pool:
-            [*pool.map(check, chosen)]
-        bar.close()
-        results[kind] = {"changes": len(chosen), "survive": sorted(survivors)}
+        survivors = find_survivors(kind, {name: changes[name] for name in chosen}, options.jobs)
+        results[kind] = {"changes": len(chosen), "survive": survivors}
         print(f"{kind}: {len(survivors)} of {len(chosen)} survive")
     if not options.only:
         about = {"date": time.strftime("%Y-%m-%d"), "seed": options.seed}
