@@ -169,7 +169,8 @@ def compare_sets(run: Run, paths: list[Path], store: Store, most: int = 4000) ->
     held = held_store.sounds()
     if min(len(reference), len(held)) < MIN_POINTS:
         few = f"{len(reference)} sounds to compare with and {len(held)} others for the floor"
-        raise Refused(f"the reference has {few}: at least {MIN_POINTS} of each are needed")
+        number = store.table.group.nunique()
+        raise Refused(f"the reference has {few}, of {number} groups: at least {MIN_POINTS} of each are needed")
     sets = unique_names([group for path in paths for group in load_sound_sets(path, store, held, most)])
     rows = {name: group.waves for name, group in sets.items()}
     rows = {FLOOR_ROW: held, **rows, CEILING_ROW: decaying_noise(held, rate)}

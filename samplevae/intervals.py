@@ -26,6 +26,7 @@ class Score(float):
     counts: tuple[int, ...]
     values: np.ndarray  # of all, then of halves
     extra: dict[str, float]  # what else should be recorded
+    bounds: tuple[float, float] = (-np.inf, np.inf)  # of what is possible
 
     def __new__(cls, values: np.ndarray, *sets: np.ndarray) -> Self:  # of all, then of halves
         score = super().__new__(cls, values[0])
@@ -44,7 +45,7 @@ class Score(float):
 
     def clipped(self, least: float, most: float) -> Self:
         "The same, its interval cut to what is possible."
-        self.low, self.high = max(self.low, least), min(self.high, most)
+        self.low, self.high, self.bounds = max(self.low, least), min(self.high, most), (least, most)
         return self
 
     def as_dict(self) -> dict[str, float]:
@@ -58,7 +59,7 @@ class Score(float):
     @classmethod
     def mean(cls, scores: list[Self]) -> Self:
         "The mean of scores of several sets of one size."
-        return cls(np.mean([score.values for score in scores], 0))
+        return cls(np.mean([score.values for score in scores], 0)).clipped(*scores[0].bounds)
 
 # %% ../nbs/43_intervals.ipynb #6b0e2c40
 def half_masks(n: int, repeats: int, seed: int) -> np.ndarray:  # (1 + repeats, n) bool

@@ -492,6 +492,8 @@ def test_a_larger_set_is_measured_at_the_size_of_the_smallest():
     floor, new = (scores["Fréchet ↓"] for scores in score_sets({"held": held, "new": many}, real).values())
     naive = score_sets({"new": many}, real)["new"]["Fréchet ↓"]
     assert naive < 0.5 * floor and new == pytest.approx(floor, rel=0.25)
+    parts = [Score(np.array([1.0, 0.0, 9.0, 1.0])).clipped(0.0, 2.0)] * 2
+    assert (Score.mean(parts), Score.mean(parts).low, Score.mean(parts).high) == (1, 0, 2), "what is possible stays"
 
 
 def test_halves_are_made_of_whole_groups():
