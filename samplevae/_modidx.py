@@ -438,6 +438,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                       'samplevae.filterbank.lapped_transform': ( 'filterbank.html#lapped_transform',
                                                                                  'samplevae/filterbank.py')},
             'samplevae.floors': { 'samplevae.floors.Points': ('floors.html#points', 'samplevae/floors.py'),
+                                  'samplevae.floors.Points.__len__': ('floors.html#points.__len__', 'samplevae/floors.py'),
                                   'samplevae.floors.Points.of': ('floors.html#points.of', 'samplevae/floors.py'),
                                   'samplevae.floors.Points.parts': ('floors.html#points.parts', 'samplevae/floors.py'),
                                   'samplevae.floors.Points.take': ('floors.html#points.take', 'samplevae/floors.py'),

@@ -207,7 +207,7 @@ def clap_text_model(weights: dict[str, Tensor]) -> tuple[nn.Module, nn.Module]:
 # %% ../nbs/42_clap.ipynb #7e577161
 def parse_clap(which: str) -> tuple[str, bool]:
     "What stands behind `clap:` -> the name of a checkpoint, and whether silence fills up."
-    name, colon, last = which.rpartition(":")
+    name, _, last = which.rpartition(":")
     return (name or "music", True) if last == "zeros" else (which or "music", False)
 
 

@@ -157,7 +157,7 @@ def run_or_train(options: argparse.Namespace) -> str:  # where the results are
     "Do a run, or its training alone."
     changes = gather_changes(options)
     name = Path(parse_source(changes["data"])[1]).name if "data" in changes else ""
-    out = Path(options.out or "/".join(["outputs", "-".join(filter(None, [changes["preset"], name]))])).expanduser()
+    out = Path(options.out or Path("outputs") / "-".join(filter(None, [changes["preset"], name]))).expanduser()
     if options.command == "run":
         return next_steps(execute_run(out, config_from_row(changes), options.fresh))
     run = train_in_processes(out, config_from_row(changes), options.fresh)

@@ -143,15 +143,8 @@ def split_in_half_by_group(store: Store) -> Store:
     return store.with_table(store.table.assign(split=np.where(side == 0, "train", "test")))
 
 
-RESERVED_NAMES = (
-    FLOOR_ROW,
-    SPLITS_ROW,
-    CEILING_ROW,
-    "real",
-    "held out",
-    "sounds",
-    "number",
-)  # of rows, clouds and columns
+# of rows, clouds and columns
+RESERVED_NAMES = FLOOR_ROW, SPLITS_ROW, CEILING_ROW, "real", "held out", "sounds", "number"
 
 
 def unique_names(sets: list[SoundSet]) -> dict[str, SoundSet]:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['FLOOR_ROW', 'CEILING_ROW', 'SPLITS_ROW', 'MATCHED', 'decaying_noise', 'reference_sample', 'Points', 'scores_by_parts',
-           'random_groups_mask', 'floor_of_splits', 'label_weights', 'label_matched_frechet', 'common_size',
-           'warn_of_small_sets', 'score_sets', 'embed_sets', 'as_cell', 'generation_rows', 'difference_rows',
-           'table_title', 'generation_tables']
+__all__ = ['FLOOR_ROW', 'CEILING_ROW', 'SPLITS_ROW', 'MATCHED', 'decaying_noise', 'reference_sample', 'Points',
+           'random_groups_mask', 'floor_of_splits', 'label_weights', 'label_matched_frechet', 'scores_by_parts',
+           'common_size', 'warn_of_small_sets', 'score_sets', 'embed_sets', 'as_cell', 'generation_rows',
+           'difference_rows', 'table_title', 'generation_tables']
 
 # %% ../nbs/46_floors.ipynb #4a6f0004
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Self, TYPE_CHECKING
@@ -62,6 +63,9 @@ class Points:
             return cls(points, np.arange(len(points)).astype(str), np.full(len(points), ""))
         return cls(points, store.table.group.to_numpy(str), store.table.label.to_numpy(str))
 
+    def __len__(self) -> int:
+        return len(self.points)
+
     def take(self, rows: Any) -> Self:
         "Some of the points."
         return type(self)(self.points[rows], self.groups[rows], self.labels[rows])
@@ -71,15 +75,6 @@ class Points:
         order = np.random.default_rng(0).permutation(len(self.points))
         count = max(1, min(most, len(order) // size))
         return [self.take(order[n * size : (n + 1) * size]) for n in range(count)] if len(order) > size else [self]
-
-
-def scores_by_parts(real: Points, others: Points, size: int) -> dict[str, Score | str]:
-    "All metrics by column, each the mean over parts of one size."
-    rows = [all_metrics(real.points, part.points, groups=(real.groups, part.groups)) for part in others.parts(size)]
-    return {
-        column: first if isinstance(first, str) or len(rows) == 1 else Score.mean([row[column] for row in rows])
-        for column, first in rows[0].items()
-    }
 
 # %% ../nbs/46_floors.ipynb #4a6f0019
 def random_groups_mask(groups: np.ndarray, size: int, seed: int) -> np.ndarray:  # (n,) -> (n,) bool
@@ -124,28 +119,36 @@ def label_matched_frechet(real: Points, others: Points, repeats: int = 20) -> Sc
         values.append(frechet_distance(real.points[a], known.points[b], weights=weights))
     return Score(values, real.points, known.points).clipped(0.0, np.inf)
 
+# %% ../nbs/46_floors.ipynb #4a6f0040
+def scores_by_parts(real: Points, others: Points, size: int) -> dict[str, Score | str]:
+    "All metrics by column, each the mean over parts of one size; in words where a part says too little."
+    columns: dict[str, Any] = {}
+    for part in others.parts(size):
+        scores = all_metrics(real.points, part.points, groups=(real.groups, part.groups))
+        for column, score in (scores | {MATCHED: label_matched_frechet(real, part)}).items():
+            columns.setdefault(column, []).append(score)
+    words = {column: [score for score in parts if isinstance(score, str)] for column, parts in columns.items()}
+    return {column: words[column][0] if words[column] else Score.mean(parts) for column, parts in columns.items()}
+
 # %% ../nbs/46_floors.ipynb #4a6f0025
-def common_size(numbers: dict[str, int], least: int = 64) -> int:
-    "Numbers of points by set -> that at which all are compared: the smallest, but no less than so many, or than the floor has."
-    return max(min(least, numbers.get(FLOOR_ROW, least)), min(numbers.values()))
+def common_size(sets: Mapping[str, Sized], least: int = 64) -> int:
+    "Sets -> the number at which all are compared: that of the smallest, but not less than `least`, or than the floor has."
+    floor = len(sets[FLOOR_ROW]) if FLOOR_ROW in sets else least
+    return max(min(least, floor), min(map(len, sets.values())))
 
 
 def warn_of_small_sets(run: Run, sets: dict[str, Tensor]) -> None:
     "Warn of sets that are smaller than what the others are compared at."
-    numbers = {name: len(sounds) for name, sounds in sets.items()}
-    size = common_size(numbers)
-    for name, number in numbers.items():
-        if number < size:
-            run.warn(f"{name}: {number} sounds, and {size} of the others: its distances are too large")
+    size = common_size(sets)
+    for name, sounds in sets.items():
+        if len(sounds) < size:
+            run.warn(f"{name}: {len(sounds)} sounds, and {size} of the others: its distances are too large")
 
 
 def score_sets(sets: dict[str, Points], real: Points) -> dict[str, dict[str, Score | str]]:
     "All metrics of sets of points against real ones, by set and column, all at one size."
-    size = common_size({name: len(points.points) for name, points in sets.items()})
-    return {
-        name: scores_by_parts(real, points, size) | {MATCHED: label_matched_frechet(real, points)}
-        for name, points in sets.items()
-    }
+    size = common_size(sets)
+    return {name: scores_by_parts(real, points, size) for name, points in sets.items()}
 
 
 def embed_sets(
@@ -170,12 +173,12 @@ def generation_rows(
     "How far sets are from the real points in every metric, each value with its interval, and the floor of other splits."
     rows = []
     for name, points in sets.items():
-        row = {"sounds": name, "number": len(points.points), "groups": len(np.unique(points.groups))}
+        row = {"sounds": name, "number": len(points), "groups": len(np.unique(points.groups))}
         rows.append(row | {column: as_cell(score) for column, score in scores[name].items()})
     if FLOOR_ROW in sets:
-        size = common_size({name: len(points.points) for name, points in sets.items()})
-        columns = floor_of_splits(real, sets[FLOOR_ROW], size)
-        rows.insert(1, {"sounds": SPLITS_ROW, "number": size, "groups": "", **columns, MATCHED: ""})
+        size = common_size(sets)
+        if columns := floor_of_splits(real, sets[FLOOR_ROW], size):
+            rows.insert(1, {"sounds": SPLITS_ROW, "number": size, "groups": "", **columns, MATCHED: ""})
     return rows
 
 # %% ../nbs/46_floors.ipynb #4a6f0027
@@ -185,14 +188,13 @@ def difference_rows(
     "For each pair of sets but the ceiling: the differences of some metrics, and which set is nearer by each."
     rows = []
     for one, other in combinations([name for name in scores if name != CEILING_ROW], 2):
-        row: dict[str, Any] = {"sounds": one, "minus": other}
+        row: dict[str, Any] = {"difference": f"{one} minus {other}"}
         for column in columns:
-            pair = scores[one][column], scores[other][column]
-            if any(isinstance(score, str) for score in pair):
-                continue
-            score = pair[0].minus(pair[1])
-            nearer = one if score.high < 0 else other if score.low > 0 else "undecided"
-            row |= {column.removesuffix(" ↓"): score.as_dict(), f"nearer by {column.removesuffix(' ↓')}": nearer}
+            cells, pair = ("", ""), (scores[one][column], scores[other][column])
+            if not any(isinstance(score, str) for score in pair):
+                score = pair[0].minus(pair[1])
+                cells = score.as_dict(), one if score.high < 0 else other if score.low > 0 else "undecided"
+            row |= zip((column.removesuffix(" ↓"), f"nearer by {column.removesuffix(' ↓')}"), cells, strict=True)
         rows.append(row)
     return rows
 

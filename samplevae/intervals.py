@@ -54,12 +54,14 @@ class Score(float):
 
     def minus(self, other: Self) -> Self:
         "The difference to a score of the same measure, half by half: what both share does not count."
-        return type(self)(self.values - other.values)
+        halves = min(len(self.values), len(other.values))  # one of them may have none
+        return type(self)(self.values[:halves] - other.values[:halves])
 
     @classmethod
     def mean(cls, scores: list[Self]) -> Self:
         "The mean of scores of several sets of one size."
-        return cls(np.mean([score.values for score in scores], 0)).clipped(*scores[0].bounds)
+        halves = min(len(score.values) for score in scores)
+        return cls(np.mean([score.values[:halves] for score in scores], 0)).clipped(*scores[0].bounds)
 
 # %% ../nbs/43_intervals.ipynb #6b0e2c40
 def half_masks(n: int, repeats: int, seed: int) -> np.ndarray:  # (1 + repeats, n) bool

@@ -256,9 +256,8 @@ class Metric:
     "A measure of generated points against real ones, and what a table has to know of it."
 
     columns: dict[str, str]  # name of each number: which way is better, ↓, ↑ or neither
-    scores: Callable[
-        ..., Score | Sequence[Score]
-    ]  # of real and generated points, repeats=, groups=: one for each column
+    # of real and generated points, with repeats= and groups=, to a score for each column
+    scores: Callable[..., Score | Sequence[Score]]
 
 
 def balanced_prdc(

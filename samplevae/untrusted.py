@@ -26,11 +26,8 @@ from torch.nn import functional as F
 from .settings import Refused
 
 # %% ../nbs/89_untrusted.ipynb #8c2d0008
-LANDLOCK_CREATE, LANDLOCK_RESTRICT, NO_NEW_PRIVILEGES = (
-    444,
-    446,
-    38,
-)  # system calls, the same on all processors; a prctl
+LANDLOCK_CREATE, LANDLOCK_RESTRICT = 444, 446  # system calls, the same on all processors
+NO_NEW_PRIVILEGES = 38  # a prctl
 WRITE_RIGHTS = {1: 0x1FF2, 2: 0x3FF2, 3: 0x7FF2}  # all but to execute and to read, by version of Landlock
 
 

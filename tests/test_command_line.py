@@ -160,6 +160,8 @@ def test_show_says_the_numbers_and_the_places(smoke_run, command):
         (b"runs: {a: {}, b: {latnt: 3}}", "run 'b': unknown setting 'latnt': did you mean 'latent'"),
         (b"runs: {a: {latent: 3}, a: {latent: 4}}", "found duplicate key"),
         (b"runs: {../a: {}}", "cannot be called '../a'"),
+        (b'runs: {"a\\0b": {}}', "cannot be called"),
+        (b'runs: {1: {}, "1": {}}', "names 1 twice"),
         (b"\xff\xfe\x00", "not good YAML"),
     ],
 )

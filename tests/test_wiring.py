@@ -19,6 +19,7 @@ from mutants import LIST, listed_changes
 from torch.distributions import Independent, Normal
 
 from samplevae import embeddings, evaluation, monitoring, phases, training
+from samplevae.cli import text_table
 from samplevae.comparison import ScoredRunConfig, SoundSet, compare_sets, unique_names
 from samplevae.config import Config
 from samplevae.duplicates import split_by_group, split_of_group
@@ -52,6 +53,7 @@ from samplevae.prior import (
     generate,
     sample_vectors,
 )
+from samplevae.report import readable_rows
 from samplevae.runs import Run
 from samplevae.settings import Refused
 from samplevae.sources import folder_source, parse_source, synthesis_source
@@ -536,8 +538,26 @@ def test_a_difference_is_decided_half_by_half():
     (row,) = difference_rows(scores, (MATCHED,))
     assert scores["near"][MATCHED].high > scores["far"][MATCHED].low, "the intervals overlap"
     assert row["nearer by Fréchet, labels matched"] == "near"
+    assert row["difference"] == "near minus far"
     one = Score(np.array([1.0, 2.0, 3.0, 4.0]))
+    few = one.minus(Score(np.array([0.5])))
+    assert few == 0.5 and math.isnan(few.low), "without halves of one of them nothing is known"
+    assert math.isnan(Score.mean([one, Score(np.array([2.0]))]).low)
     assert one.minus(Score(one.values - 0.5)).low == 0.5, "what both share does not count"
+
+
+def test_tables_of_sets_with_and_without_labels_can_be_read(store):
+    held, train = store.split("test"), store.split("train")
+    sets = {FLOOR_ROW: held.sounds(), "their copies": held.sounds(), "new": train.sounds()[:40]}
+    known = {FLOOR_ROW: held, "their copies": held}
+    tables = generation_tables(sets, train, [embeddings.mel()], known)
+    for rows in tables.values():
+        assert len({tuple(row) for row in rows}) == 1, "the same columns in each row"
+    differences = tables["differences by mel"]
+    assert len(readable_rows(differences)) == len({row["difference"] for row in differences}) == 3
+    assert [bool(row["Fréchet, labels matched"]) for row in differences] == [True, False, False]
+    text = text_table(differences)
+    assert all(row["difference"] in text for row in differences)
 
 
 @pytest.mark.parametrize("case", ["two sounds", "one label", "one group", "the same sounds"])
