@@ -22,7 +22,8 @@ from samplevae.monitoring import (
     reconstruct,
     reconstruction_energy_distance,
 )
-from samplevae.reconstruction import log_mel, pitch_error
+from samplevae.pitch import tracked_pitch_error
+from samplevae.reconstruction import log_mel
 from samplevae.training import best_and_worst_reconstructions, training_summary
 from samplevae.vae import SampleVAE
 
@@ -46,7 +47,7 @@ def main(folder):
     for name, path in (models | {"in the end": run / "vae"}).items():
         model = SampleVAE.from_pretrained(path)
         y = reconstruct(model, x, 16)
-        moved = pitch_error(x, y, store.rate)
+        moved = tracked_pitch_error(x, y, store.rate)
         rows[name] = (
             training_summary(model, store)
             | {"energy distance": reconstruction_energy_distance(model, x)}

@@ -32,6 +32,7 @@ from .intervals import Score, TooFewPoints, group_half_masks
 from .metrics import realism
 from .monitoring import held_out, reconstruct
 from .novelty import latent_novelty, nearest_neighbours, novelty_rows, planted_copies
+from .pitch import tracked_pitch_error
 from .prior import PRIORS, encode_posteriors, generate, load_prior, sample_vectors
 from .reconstruction import reconstruction_metrics
 from .runs import Progress, Run, pick_device
@@ -84,7 +85,10 @@ def reconstruction_rows(
     others |= {"another real sound": x.roll(1, 0), "silence": 0 * x}
     rows = []
     for name, other in ({"their reconstructions": y} | others).items():
-        parts = [reconstruction_metrics(a, b, rate) for a, b in zip(x.split(64), other.split(64), strict=True)]
+        parts = [
+            reconstruction_metrics(a, b, rate) | {"pitch, semitones": tracked_pitch_error(a, b, rate)}
+            for a, b in zip(x.split(64), other.split(64), strict=True)
+        ]
         values = {
             key: mean_with_interval(torch.cat([part[key] for part in parts]), groups).as_dict() for key in parts[0]
         }

@@ -65,5 +65,5 @@ def reconstruction_metrics(
         "error to signal": (x - y).square().sum(1) / (x.square().sum(1) + 1e-9),
         "onset, ms": 1e3 * (onset_time(x, rate) - onset_time(y, rate)).abs(),
         "decay, ms": 1e3 * (decay_time(x, rate) - decay_time(y, rate)).abs(),
-        "pitch, semitones": pitch_error(x, y, rate),
+        "spectral peak, semitones": pitch_error(x, y, rate),
     }
