@@ -46,7 +46,7 @@ def low_pitch(wave: np.ndarray, rate: int) -> float:  # (T,) -> Hz
     part = wave[round(MEASURED_FROM * rate) : round(MEASURED_TO * rate)]
     power = np.abs(np.fft.rfft(part)) ** 2
     frequency = np.fft.rfftfreq(len(part), 1 / rate)
-    if power[frequency < 150].sum() <= 0.5 * power.sum():  # silence is not low, either
+    if power[(frequency > 20) & (frequency < 150)].sum() <= 0.5 * power.sum():  # nor is silence low, or an offset
         return math.nan
     slow = soxr.resample(wave, rate, 4000)
     frames = librosa.yin(slow, fmin=25, fmax=300, sr=4000, frame_length=384, hop_length=40)  # every 10 ms

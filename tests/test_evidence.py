@@ -51,6 +51,7 @@ from samplevae.embeddings import (
 from samplevae.factors import DRUMS, draw
 from samplevae.metrics import frechet, frechet_infinity, kad, kid, median_bandwidth, prdc, realism, vendi
 from samplevae.novelty import find_copies, memorised
+from samplevae.pitch import track_pitch, tracked_pitch_error
 from samplevae.settings import Refused
 from samplevae.sources import synthesis_source
 from samplevae.store import Store
@@ -710,3 +711,26 @@ def test_a_damaged_aisfx_is_refused_and_a_missing_one_is_left_out(tmp_path, monk
     assert ("aisfx", "") not in parse_embeddings("auto")
     with pytest.raises(Refused, match="pip install --no-deps aisfx"):
         EMBEDDINGS["aisfx"]("", None, "cpu", None)
+
+
+@pytest.mark.parametrize("kind", ["kick", "bass", "pluck"])
+def test_pitch_is_found_where_the_synthesiser_knows_it(kind):
+    factors = draw(torch.arange(24), 5, (kind,))
+    off = 12 * (track_pitch(synthesise(factors, 44_100, 0.6), 44_100) / factors.pitch[:, 0]).log2()
+    assert (off.abs() < 0.5).float().mean() > 0.9
+
+
+def test_what_has_no_pitch_is_given_none():
+    noise = 0.3 * torch.randn(6, 26_460)
+    for sounds in noise, 0 * noise, noise[:, :400], torch.full((2, 26_460), 0.5):
+        assert track_pitch(sounds, 44_100).isnan().all()
+
+
+def test_a_pitch_that_moved_is_told_by_others_than_the_encoder_and_a_lost_one_is_an_octave():
+    factors = draw(torch.arange(6), 3, ("bass",))
+    plain, higher = (
+        synthesise(factors.set(pitch=factors.pitch[:, 0] * 2 ** (semitones / 12)), 44_100, 0.6) for semitones in (0, 3)
+    )
+    assert (tracked_pitch_error(plain, higher, 44_100) - 3).abs().median() < 0.2
+    assert (tracked_pitch_error(plain, torch.randn_like(plain), 44_100) == 12).all()
+    assert tracked_pitch_error(torch.randn_like(plain), plain, 44_100).isnan().all()
