@@ -1,0 +1,52 @@
+// A SampleVAE and its prior, without any library: in a page, a worker, a notebook or node.
+//
+//   const model = new Model(await readPack(bytes));
+//   model.decode(vector)          -> Float32Array (T,), with the noise that is always the same
+//   model.encode(wave)            -> Float32Array (N,), the mean of the posterior; the first number is the pitch
+//   model.prior.toVector(base)    -> vector, from standard normal numbers; model.prior.toBase(vector) -> base
+import { linear } from "./arithmetic.js";
+import { HarmonicOscillator } from "./oscillator.js";
+import { IstftHead } from "./istft_head.js";
+import { PRIORS } from "./prior.js";
+import { dominantPitch, SpectrogramEncoder } from "./spectrogram_encoder.js";
+import { Workspace } from "./workspace.js";
+
+export class Model {
+  constructor(pack, { kernels = "auto" } = {}) {
+    const { config, tensors } = pack, hop = config.hop_length;
+    if (config.head !== "istft" || config.latent_shape !== "vector") throw new Error("the page decodes the head istft from vectors alone");
+    if (hop & (hop - 1)) throw new Error("the hop must be a power of two");
+    this.config = config; this.rate = config.sample_rate; this.tensors = tensors;
+    this.length = Math.round(config.seconds * config.sample_rate);
+    this.columns = Math.ceil(this.length / (8 * hop));
+    this.space = new Workspace(tensors, config.width, 8 * this.columns);
+    this.head = new IstftHead(this.space, config);
+    if (tensors["encoder.project.1.weight"]) this.encoder = new SpectrogramEncoder(this.space, config);
+    this.space.open(kernels);
+    this.head.prepare();
+    const sizes = { frames: 8 * this.columns, hop, rate: this.rate, length: this.length, harmonics: config.harmonics };
+    this.oscillator = config.pitch_dims ? new HarmonicOscillator(tensors, sizes) : null;
+    this.prior = config.prior in PRIORS ? new PRIORS[config.prior](tensors, config) : null;
+  }
+
+  // parts: also what the oscillator gives alone, and its pitch, (frames,) in octaves above 1 Hz
+  decode(z, { seed = 0, parts = false } = {}) {
+    const { space, columns, config } = this, frames = 2 * columns, stride = Math.ceil(frames / 8) * 8, { F, width } = space;
+    this.head.setNoise(seed);
+    const x = linear(this.tensors["decoder.project.0.weight"], this.tensors["decoder.project.0.bias"], z);
+    for (let c = 0; c < width; c++) for (let j = 0; j < frames; j++) { // two frames in each column
+      F[(space.a >> 2) + c * stride + j] = x[(2 * c + (j & 1)) * columns + (j >> 1)];
+    }
+    const wave = this.head.wave(frames, this.length), course = this.oscillator?.pitchAndLevels(z);
+    const tone = course ? this.oscillator.wave(course) : null;
+    if (tone) for (let i = 0; i < wave.length; i++) wave[i] += tone[i];
+    return parts ? { wave, tone, octaves: course?.octaves ?? null } : wave;
+  }
+
+  encode(wave) {
+    if (!this.encoder) throw new Error("this pack was made without an encoder");
+    const mean = this.encoder.mean(wave);
+    if (this.config.pitch_dims) mean[0] = (Math.log2(dominantPitch(wave, this.rate)) - 8) / 2;
+    return mean;
+  }
+}
