@@ -15,9 +15,9 @@ from torch import Tensor
 
 from .vae import SampleVAE
 
-# %% ../nbs/50_latents.ipynb #d5065068
+# %% ../nbs/50_latents.ipynb #90d95968
 DESCRIPTORS = {  # name: unit
-    "pitch": "octaves above 1 Hz",  # of the oscillator, in the end
+    "pitch": "octaves above 1 Hz",  # of the oscillator, where it comes to rest
     "bend": "octaves",  # how much higher it begins
     "noise": "dB",  # all that is no harmonic against what is
     "body": "dB",  # the energy below 200 Hz, against all
@@ -30,13 +30,13 @@ DESCRIPTORS = {  # name: unit
     "loudness": "dB",  # where the peak is at 1, or below
 }
 
-# %% ../nbs/50_latents.ipynb #bbdc99a0
-def decode_parts(model: SampleVAE, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    "Vectors (B, N) -> sounds (B, T), the harmonics in them (B, T), and the octaves of their pitch (B, F); 0 where there are none."
+# %% ../nbs/50_latents.ipynb #c87a69be
+def decode_parts(model: SampleVAE, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    "Vectors (B, N) -> sounds (B, T), their harmonics (B, T), and the pitch in octaves: its course (B, F) and where it rests (B,)."
     waves, oscillator = model.decode(z)[:, 0], model.decoder.oscillator
-    if oscillator is None:
-        return waves, 0 * waves, waves.new_zeros(len(z), 2)
-    return waves, oscillator(z)[:, : model.length], oscillator.pitch_and_levels(z)[0][:, 0]
+    if oscillator is None:  # all of it counts as noise
+        return waves, 0 * waves, waves.new_zeros(len(z), 2), waves.new_zeros(len(z))
+    return waves, oscillator(z)[:, : model.length], oscillator.pitch_and_levels(z)[0][:, 0], 8 + 2 * z[:, 0]
 
 
 def to_decibels(power: Tensor, least: float = 1e-6) -> Tensor:
@@ -53,7 +53,7 @@ def decay_octaves(squares: Tensor, energy: Tensor, rate: int) -> Tensor:  # (B, 
     part = ((left.gather(1, last)[:, 0] - 0.01 * energy) / (level.gather(1, last)[:, 0] + 1e-12)).clamp(0, 1)
     return (last[:, 0] + part + 0.5).log2()
 
-# %% ../nbs/50_latents.ipynb #c2ffeb47
+# %% ../nbs/50_latents.ipynb #573914a2
 def spectral_descriptors(waves: Tensor, rate: int) -> dict[str, Tensor]:  # (B, T) -> (B,) each
     "Body, brightness, air and damping, from frames of 1024 samples, 256 apart."
     frames = -(-waves.shape[1] // 256)
@@ -78,14 +78,14 @@ def spectral_descriptors(waves: Tensor, rate: int) -> dict[str, Tensor]:  # (B, 
     }
 
 
-def describe_sounds(waves: Tensor, tones: Tensor, octaves: Tensor, rate: int) -> Tensor:  # -> (B, descriptors)
-    "Sounds (B, T), the harmonics in them (B, T), the octaves of their pitch (B, F) -> their descriptors, in double precision."
+def describe_sounds(waves: Tensor, tones: Tensor, octaves: Tensor, pitch: Tensor, rate: int) -> Tensor:
+    "What `decode_parts` gives -> the descriptors of the sounds (B, descriptors), in double precision."
     waves, tones, octaves = waves.double(), tones.double(), octaves.double()
     squares, energy = waves.square(), waves.square().sum(1) + 1e-9
     edges = torch.nn.functional.pad(waves[:, : round(0.01 * rate)], (2, 0)).diff(n=2)
     rest, floor = (waves - tones).square().sum(1), 1e-5 * energy
     values = spectral_descriptors(waves, rate) | {
-        "pitch": octaves[:, -1],
+        "pitch": pitch.double(),
         "bend": octaves[:, 0] - octaves[:, -1],
         "noise": to_decibels((rest + floor) / (tones.square().sum(1) + floor), 0),
         "click": to_decibels(edges.square().sum(1) / energy, 1e-7),

@@ -4,7 +4,7 @@
 // half of the numbers. Masks are multiplied into the weights by samplevae.instrument.
 const BINS = 8, BOUND = 5, LIMIT = Math.log(1e-3);
 
-// The network's numbers, from `at` on -> where the knots are along x, along y, and the slopes in them
+// The network's numbers, from `at` on -> where the knots are along x, along y, and the derivatives in them
 function splineKnots(numbers, at) {
   const cumulate = (from) => {
     const sizes = Array.from({ length: BINS }, (_, i) => { const x = numbers[at + from + i]; return Math.exp(x / (1 + Math.abs(2 * x / LIMIT))); });
@@ -13,9 +13,9 @@ function splineKnots(numbers, at) {
     for (const size of sizes) { run += size / total; knots.push(BOUND * (2 * run - 1)); }
     return knots;
   };
-  const slopes = [1];
-  for (let i = 0; i < BINS - 1; i++) { const x = numbers[at + 2 * BINS + i]; slopes.push(Math.exp(x / (1 + Math.abs(x / LIMIT)))); }
-  return [cumulate(0), cumulate(BINS), [...slopes, 1]];
+  const derivatives = [1];
+  for (let i = 0; i < BINS - 1; i++) { const x = numbers[at + 2 * BINS + i]; derivatives.push(Math.exp(x / (1 + Math.abs(x / LIMIT)))); }
+  return [cumulate(0), cumulate(BINS), [...derivatives, 1]];
 }
 
 function spline(numbers, at, value, inverse) {

@@ -1,0 +1,141 @@
+"The instrument: the page's decoder, encoder and prior against torch's, in node."
+
+import base64
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+from samplevae.instrument import bundle_modules, pack_instrument, page_config, prior_tensors, storage_type, write_pack
+from samplevae.latents import DESCRIPTORS, describe_vectors
+from samplevae.layers import remove_weight_norm
+from samplevae.prior import FlowPrior, NormalPrior
+from samplevae.vae import SampleVAE
+
+needs_node = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+FORMS = {
+    "small": {},
+    "no oscillator": dict(harmonics=0),
+    "no noise": dict(noise_bands=0),
+    "another hop": dict(hop_length=256, sample_rate=22_050, latent=8),
+    "base": dict(size="base", hop_length=256, seconds=0.4, latent=32),
+}
+
+
+def make_model(**changes):
+    "A model with random weights, all of them large enough to be heard."
+    torch.manual_seed(0)
+    model = remove_weight_norm(SampleVAE(**dict(size="small", seconds=0.5, latent=16) | changes).eval())
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("scale"):
+                weight += 0.3 * torch.randn_like(weight)
+        if model.decoder.oscillator:
+            model.decoder.oscillator.level.bias += 2
+            model.decoder.oscillator.fall.weight *= 20
+    return model
+
+
+def make_prior(latent, kind="flow"):
+    "A prior that bends."
+    torch.manual_seed(1)
+    if kind == "normal":
+        return NormalPrior(latent)
+    prior = FlowPrior(latent, 3)
+    with torch.no_grad():
+        for weight in prior.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+        prior.mean.normal_(), prior.scale.uniform_(0.5, 1.5)
+    return prior
+
+
+def run_in_node(program, pack, **given):
+    "A program with the page's modules, a pack, and arrays of float32 -> what it prints as JSON, arrays decoded."
+    texts = {
+        name: base64.b64encode(np.ascontiguousarray(x, np.float32).tobytes()).decode() for name, x in given.items()
+    }
+    script = f"""{bundle_modules("worker.js")}
+        const {{ Model }} = module_model, {{ readPack }} = module_pack;
+        const floats = (text) => new Float32Array(new Uint8Array(Buffer.from(text, "base64")).buffer);
+        const text = (rows) => Buffer.concat(rows.map((row) => Buffer.from(Float32Array.from(row).buffer))).toString("base64");
+        const input = JSON.parse(require("fs").readFileSync(0, "utf8"));
+        const given = Object.fromEntries(Object.entries(input.given).map(([name, value]) => [name, floats(value)]));
+        const rows = (x, n) => Array.from({{ length: x.length / n }}, (_, i) => x.slice(n * i, n * i + n));
+        (async () => {{
+            const pack = await readPack(new Uint8Array(Buffer.from(input.pack, "base64")));
+            {program}
+        }})().catch((error) => {{ console.error(error); process.exit(1); }});"""
+    sent = json.dumps({"pack": base64.b64encode(pack).decode(), "given": texts})
+    done = subprocess.run(["node", "-e", script], input=sent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {
+        name: value if name in ("kind", "names") else np.frombuffer(base64.b64decode(value), np.float32)
+        for name, value in json.loads(done.stdout).items()
+    }
+
+
+def pack_of(model, prior, precision):
+    "The weights alone."
+    tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()} | prior_tensors(prior)
+    types = {name: storage_type(name, tensor, precision) for name, tensor in tensors.items()}
+    return write_pack({"config": page_config(model, prior)}, tensors, types)
+
+
+def error_to_signal(theirs, ours):
+    "In dB, by row."
+    return 10 * np.log10(((theirs - ours) ** 2).sum(1) / (ours**2).sum(1) + 1e-20)
+
+
+@needs_node
+@pytest.mark.parametrize("kernels", ["wasm", "plain"])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_page_decodes_and_encodes_as_torch_does(form, kernels):
+    model = make_model(**FORMS[form])
+    prior, config = make_prior(model.config.latent), model.config
+    z, x = torch.randn(4, config.latent), 0.3 * torch.randn(2, model.length)
+    with torch.no_grad():
+        waves, means = model.decode(z)[:, 0].numpy(), model.encode(x[:, None]).mean.numpy()
+    program = f"""
+        const model = new Model(pack, {{ kernels: "{kernels}" }}), N = model.config.latent;
+        console.log(JSON.stringify({{ kind: model.space.kind, waves: text(rows(given.z, N).map((z) => model.decode(z))),
+            means: text(rows(given.x, model.length).map((x) => model.encode(x))) }}));"""
+    for precision, most in ("f32", -95), ("mixed", -60):
+        done = run_in_node(program, pack_of(model, prior, precision), z=z, x=x)
+        assert done["kind"] == kernels
+        errors = error_to_signal(done["waves"].reshape(waves.shape), waves)
+        assert np.median(errors) < most - 5 and errors.max() < most + 5, (precision, errors)
+        if precision == "f32":
+            assert np.abs(done["means"].reshape(means.shape) - means).max() < 1e-3
+
+
+@needs_node
+@pytest.mark.parametrize("kind", ["flow", "normal"])
+def test_the_page_goes_through_the_prior_both_ways_as_torch_does(kind):
+    model = make_model()
+    prior, base = make_prior(16, kind), torch.randn(8, 16)
+    with torch.no_grad():
+        vectors = prior.flow().transform.inv(base) * prior.scale + prior.mean if kind == "flow" else base
+    program = """
+        const model = new Model(pack), vectors = rows(given.base, 16).map((base) => model.prior.toVector(base));
+        console.log(JSON.stringify({ vectors: text(vectors), back: text(vectors.map((z) => model.prior.toBase(z))) }));"""
+    done = run_in_node(program, pack_of(model, prior, "f32"), base=base)
+    assert np.abs(done["vectors"].reshape(8, 16) - vectors.numpy()).max() < 2e-3
+    assert np.abs(done["back"].reshape(8, 16) - base.numpy()).max() < 1e-4
+
+
+@needs_node
+@pytest.mark.parametrize("form", ["small", "no oscillator"])
+def test_the_page_describes_sounds_as_we_do(form):
+    model = make_model(**FORMS[form])
+    z = torch.randn(6, 16)
+    program = """
+        const model = new Model(pack), { describe, DESCRIPTORS } = module_descriptors;
+        const values = rows(given.z, 16).map((z) => { const { wave, tone, octaves } = model.decode(z, { parts: true });
+            const found = describe(wave, model.rate, tone, octaves, tone ? 8 + 2 * z[0] : 0); return DESCRIPTORS.map((name) => found[name]); });
+        console.log(JSON.stringify({ names: DESCRIPTORS, values: text(values) }));"""
+    done = run_in_node(program, pack_of(model, make_prior(16), "f32"), z=z)
+    assert done["names"] == list(DESCRIPTORS)
+    assert np.abs(done["values"].reshape(6, -1) - describe_vectors(model, z).numpy()).max() < 1e-2
