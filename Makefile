@@ -55,8 +55,8 @@ quick: $(READY) ## the most important checks, in two minutes
 lab: $(READY) ## the chapters in JupyterLab
 	@jupyter lab --notebook-dir nbs $(ARGS)
 
-play: $(READY) ## the instrument (a later chapter)
-	@echo "the instrument is a chapter to come; until then, listen in outputs/*/report.html" >&2; exit 2
+play: $(READY) ## the instrument, in the browser: DATA=, or the newest run in outputs
+	@samplevae play $(if $(DATA),"$(DATA)") $(ARGS)
 
 book: $(READY) ## run every chapter on real settings, keep the outputs, render outputs/book
 	@python -m samplevae.book $(PRESET)

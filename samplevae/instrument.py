@@ -8,7 +8,7 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['STORED', 'PAGE', 'wav_bytes', 'storage_type', 'write_pack', 'prior_tensors', 'decodes_in_page', 'page_config',
            'training_data', 'pack_instrument', 'describe_source', 'bundle_modules', 'worker_script', 'escape_script',
-           'page_html', 'write_page']
+           'page_html', 'write_page', 'load_to_play', 'page_is_current']
 
 # %% ../nbs/51_instrument.ipynb #2b702722
 import base64
@@ -17,20 +17,22 @@ import hashlib
 import json
 import re
 import struct
+import sys
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
-# %% ../nbs/51_instrument.ipynb #3498a50f
+# %% ../nbs/51_instrument.ipynb #842a450f
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from .dataset import prepare_store
 from .encoder import SIZES
 from .files import atomic_write
-from .latents import DESCRIPTORS, decode_parts, describe_sounds, descriptor_jacobian
-from .prior import FlowPrior, NormalPrior, encode_posteriors
+from .latents import DESCRIPTORS, decode_parts, describe_sounds
+from .prior import FlowPrior, NormalPrior, encode_posteriors, load_prior
 from .settings import Refused
 from .vae import SampleVAE
 
@@ -70,7 +72,7 @@ def write_pack(header: dict[str, Any], tensors: dict[str, np.ndarray], types: di
     text += b" " * (-len(text) % 4)
     return struct.pack("<I", len(text)) + text + b"".join(parts)
 
-# %% ../nbs/51_instrument.ipynb #38bcdb4b
+# %% ../nbs/51_instrument.ipynb #4a4cced6
 def prior_tensors(prior: nn.Module) -> dict[str, np.ndarray]:
     "The weights of a prior as page/prior.js reads them; those of a flow with their masks multiplied in."
     if not isinstance(prior, FlowPrior):
@@ -98,7 +100,12 @@ def page_config(model: SampleVAE, prior: nn.Module) -> dict[str, Any]:
     kind = {FlowPrior: "flow", NormalPrior: "normal"}.get(type(prior), "")
     if kind == "flow" and config.latent < 2:
         kind = ""  # a flow of one dimension has no coupling layers
-    own = {"width": size.frames, "depth": size.depth, "pitch_dims": config.pitch_dims}
+    own = {
+        "width": size.frames,
+        "depth": size.depth,
+        "pitch_dims": config.pitch_dims,
+        "latent": int(np.prod(model.shape)),
+    }
     return asdict(config) | own | {"prior": kind, "flow_layers": prior.sizes.get("layers", 0)}
 
 # %% ../nbs/51_instrument.ipynb #dcc92c51
@@ -179,9 +186,9 @@ def escape_script(text: str) -> str:
     "Text that may stand in an element `script`."
     return re.sub(r"</(script)", r"<\\/\1", text, flags=re.I).replace("<!--", "<\\!--")
 
-# %% ../nbs/51_instrument.ipynb #2e2b88e4
+# %% ../nbs/51_instrument.ipynb #a07fec4a
 def page_html(pack: bytes, title: str) -> str:
-    "One self-contained page of a packed instrument."
+    "One self-contained page of a packed instrument; of an empty pack, one that asks the server that it came from."
     script = escape_script(bundle_modules("page.js") + "\nmodule_page.openPage();")
     style = "html, body { margin: 0; }\n" + (PAGE / "page.css").read_text("utf-8")
 
@@ -191,6 +198,8 @@ def page_html(pack: bytes, title: str) -> str:
     policy = (
         f"default-src 'none'; script-src {digest(script)} 'wasm-unsafe-eval'; style-src {digest(style)}; "
         "worker-src blob:; img-src data: blob:; base-uri 'none'; form-action 'none'"
+        + "; connect-src 'self'"
+        * (not pack)
     )
     title = title.replace("&", "&amp;").replace("<", "&lt;")
     return (
@@ -215,3 +224,21 @@ def write_page(run: Path, model: SampleVAE, prior: nn.Module, store: Store) -> P
             page_html(pack_instrument(model, prior, store, Path(run).name), f"SampleVAE, {Path(run).name}"), "utf-8"
         )
     return page
+
+# %% ../nbs/51_instrument.ipynb #c0ffee03
+def load_to_play(run: Run) -> tuple[SampleVAE, nn.Module, Store]:
+    "A run -> its model, its prior and its store. Without a fitted prior, chance is the standard normal, and a line says so."
+    model = SampleVAE.from_pretrained(run / "vae")
+    try:
+        prior = load_prior(run / "prior")
+    except Refused as reason:
+        print(f"{reason}; until then, dice throw from a standard normal", file=sys.stderr)
+        prior = NormalPrior(int(np.prod(model.shape)))
+    return model, prior, prepare_store(run)
+
+
+def page_is_current(run: Run) -> bool:
+    "Whether `play.html` was made from this model, this prior and this page."
+    page = run / "play.html"
+    sources = [*(run / "vae").glob("*"), *(run / "prior").glob("*"), *Path(str(PAGE)).glob("*")]
+    return page.exists() and page.stat().st_mtime > max(path.stat().st_mtime for path in sources)

@@ -30,10 +30,13 @@ DESCRIPTORS = {  # name: unit
     "loudness": "dB",  # where the peak is at 1, or below
 }
 
-# %% ../nbs/50_latents.ipynb #c87a69be
-def decode_parts(model: SampleVAE, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+# %% ../nbs/50_latents.ipynb #6269ebd3
+def decode_parts(model: SampleVAE, z: Tensor, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Vectors (B, N) -> sounds (B, T), their harmonics (B, T), and the pitch in octaves: its course (B, F) and where it rests (B,)."
-    waves, oscillator = model.decode(z)[:, 0], model.decoder.oscillator
+    with torch.random.fork_rng(enabled=seed > 0):  # 0: the noise that is always the same
+        torch.manual_seed(seed) if seed else None
+        waves = model.decode(z.unflatten(1, model.shape), int(seed > 0))[:, 0]
+    oscillator = model.decoder.oscillator
     if oscillator is None:  # all of it counts as noise
         return waves, 0 * waves, waves.new_zeros(len(z), 2), waves.new_zeros(len(z))
     return waves, oscillator(z)[:, : model.length], oscillator.pitch_and_levels(z)[0][:, 0], 8 + 2 * z[:, 0]
@@ -77,7 +80,7 @@ def spectral_descriptors(waves: Tensor, rate: int) -> dict[str, Tensor]:  # (B, 
         "damping": centre(power[:, :9].sum(1)) - centre(power[:, 10:25].sum(1)),
     }
 
-
+# %% ../nbs/50_latents.ipynb #40a0c95d
 def describe_sounds(waves: Tensor, tones: Tensor, octaves: Tensor, pitch: Tensor, rate: int) -> Tensor:
     "What `decode_parts` gives -> the descriptors of the sounds (B, descriptors), in double precision."
     waves, tones, octaves = waves.double(), tones.double(), octaves.double()

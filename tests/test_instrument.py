@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplevae.instrument import bundle_modules, pack_instrument, page_config, prior_tensors, storage_type, write_pack
+from samplevae.instrument import bundle_modules, page_config, prior_tensors, storage_type, write_pack
 from samplevae.latents import DESCRIPTORS, describe_vectors
 from samplevae.layers import remove_weight_norm
 from samplevae.prior import FlowPrior, NormalPrior

@@ -1,0 +1,89 @@
+// Where sounds come from: one small interface, three ways behind it.
+//
+//   { name, latent, rate, length, pitched, decode(z, { pitch, fresh }), encode(wave), sample(n, options), vary(point, amount) }
+//
+// A point is { z, pitch }: the pitch, in octaves above 1 Hz, stands beside the vector, not in it. `local` decodes in workers
+// of this page; `kernel` asks a notebook's kernel, `http` a server on this machine: these two decode there and describe here.
+import { normals } from "./arithmetic.js";
+import { readPack } from "./pack.js";
+import { connect } from "./worker.js";
+
+export function makeBackend(name, ask, helper, { about, data, kind, times }) {
+  const { config } = about, pitched = config.pitch_dims > 0, N = config.latent;
+  const join = ({ z, pitch }) => pitched ? Float32Array.of((pitch - 8) / 2, ...z) : Float32Array.from(z);
+  const split = (vector) => pitched ? { z: vector.slice(1), pitch: 8 + 2 * vector[0] } : { z: Float32Array.from(vector), pitch: null };
+
+  // A step in the base space of the prior, where all directions are alike: every stop is likely, and 1 is a plain draw.
+  // Where the page does not know the prior, a step in the spread of the training vectors.
+  async function vary(point, amount, { seed = 0, temperature = 1, count = 1 } = {}) {
+    const noise = Array.from({ length: count }, (_, i) => normals(N, seed + i)), vector = join(point);
+    if (!config.prior) return noise.map((draw) => split(vector.map((x, k) => x + amount * temperature * about.std[k] * draw[k])));
+    const { base } = await ask("toBase", { z: vector }), stay = Math.sqrt(1 - amount ** 2);
+    const { vectors } = await ask("toVector", { bases: noise.map((draw) => base.map((x, k) => stay * x + amount * temperature * draw[k])) });
+    return vectors.map(split);
+  }
+
+  return {
+    name, kind, times, about, data, pitched, join, split, vary,
+    latent: N - pitched, rate: config.sample_rate, length: Math.round(config.seconds * config.sample_rate), encodes: about.encodes,
+    // newest: of decodings that wait, only the newest is done; early: called with the sound before it is described
+    decode: (z, { pitch, fresh = 0, newest = false, early } = {}) => ask("decode", { z: join({ z, pitch }), seed: fresh, newest }, early),
+    encode: async (wave) => split((await ask("encode", { wave })).z),
+    sample: (n, { seed = 0, temperature = 1 } = {}) => vary({ z: new Float32Array(N - pitched), pitch: 8 }, 1, { seed, temperature, count: n }),
+    waves: async (vectors, fresh = 0) => (await ask("waves", { vectors, seed: fresh })).waves,
+    toBase: async (vector) => config.prior ? (await ask("toBase", { z: vector })).base : vector.map((x, k) => (x - about.mean[k]) / about.std[k]),
+    toVector: async (base) => config.prior ? (await ask("toVector", { bases: [base] })).vectors[0] : Float32Array.from(base, (x, k) => x * about.std[k] + about.mean[k]),
+    jacobian: async (vector, steps, fresh = 0) => (await helper("jacobian", { z: vector, steps, seed: fresh })).jacobian,
+    nearest: async (vectors, wanted, std, fresh = 0) => (await ask("nearest", { vectors, wanted, std, seed: fresh })).z,
+  };
+}
+
+// Two workers with the same weights: the second measures Jacobians, and begins when it is first asked
+export async function local(bytes, script) {
+  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" })), ask = connect(new Worker(url));
+  const opened = await ask("open", { bytes });
+  let second = null;
+  const open = async () => { const other = connect(new Worker(url)); await other("open", { bytes }); return other; };
+  const helper = async (what, given) => (await (second ??= open()))(what, given);
+  return makeBackend("local", ask, helper, opened);
+}
+
+// `request(what, given)` promises what PlayedModel answers, in a kernel or a server; the worker here only describes, and the
+// pack has no weights. One request is in flight; of decodings that wait, the last one wins.
+export async function remote(name, pack, request, script) {
+  const describe = connect(new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" }))));
+  const { tensors, ...about } = await readPack(pack), rate = about.config.sample_rate, data = {};
+  for (const [key, tensor] of Object.entries(tensors)) data[key.slice(5)] = tensor; // data.vectors, ...
+  let busy = Promise.resolve(), newest = 0;
+  const ask = (what, { newest: onlyNewest = false, ...given }, early) => {
+    const mine = onlyNewest ? ++newest : 0;
+    const answer = busy.then(async () => {
+      if (mine && mine !== newest) return { dropped: true };
+      const began = performance.now(), got = await request(what, given);
+      if (what !== "decode") return got;
+      early?.({ wave: got.wave });
+      return { ...await describe("describe", { ...got, rate }), took: performance.now() - began };
+    });
+    busy = answer.catch(() => {});
+    return answer;
+  };
+  return makeBackend(name, ask, ask, { about: { ...about, encodes: true }, data, kind: name, times: {} });
+}
+
+// A server on this machine: JSON out, JSON and float32 back, a key in a header
+export async function http(key, script) {
+  const send = async (path, body) => {
+    const response = await fetch(path, { method: "POST", headers: { "X-Key": key, "Content-Type": "application/json" }, body });
+    if (!response.ok) throw new Error((await response.text()) || `the server says ${response.status}`);
+    return response.arrayBuffer();
+  };
+  const request = async (what, given) => readAnswer(await send("/ask", JSON.stringify({ what, given }, (_, value) => ArrayBuffer.isView(value) ? [...value] : value)));
+  return remote("http", new Uint8Array(await send("/pack", "")), request, script);
+}
+
+// [length of the JSON, 4 bytes][JSON][float32 ...]: arrays stand in the JSON as { floats: [from, to] }
+export function readAnswer(buffer) {
+  const length = new DataView(buffer).getUint32(0, true), text = new TextDecoder().decode(new Uint8Array(buffer, 4, length));
+  const floats = new Float32Array(buffer.slice(4 + length));
+  return JSON.parse(text, (_, value) => value?.floats ? floats.slice(...value.floats) : value);
+}
