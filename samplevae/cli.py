@@ -208,7 +208,7 @@ def run_to_play(what: Path | None) -> Path:
     if run is not None and (run / "vae").is_dir():
         return run
     own = ["--data", str(run)] if run else []
-    command = " ".join(["samplevae run", *own]) if own else "make run"
+    command = f"samplevae run --data {run}" if run else "make run"
     out = Path("outputs") / f"cpu-{run.resolve().name}" if run else Path("outputs/cpu")
     if not (out / "vae").is_dir() or not open_run(out).finished("prior"):
         text = f"there is no instrument {f'of {run}' if run else 'here'} yet: {command} makes one in ten minutes"
@@ -229,7 +229,6 @@ def play_command(options: argparse.Namespace) -> None:
     if options.serve:
         from samplevae.playing import PlayedModel, make_server
 
-        print("packing the instrument ...", file=sys.stderr)
         server, address = make_server(PlayedModel(*load_to_play(run), run.path.name), run.path.name, options.port)
         print(f"play    {address}\nCtrl-C ends it", flush=True)
         if not options.no_browser:
@@ -239,7 +238,7 @@ def play_command(options: argparse.Namespace) -> None:
         print("packing the instrument ...", file=sys.stderr)
         write_page(run.path, *load_to_play(run))
     page = run / "play.html"
-    print(f"play    {page}\nOne file, without a network: copy it where you like.")
+    print(f"play    {page} (one file, without a network)")
     if not options.no_browser:
         webbrowser.open(page.resolve().as_uri())
 

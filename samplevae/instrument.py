@@ -37,6 +37,7 @@ from .settings import Refused
 from .vae import SampleVAE
 
 if TYPE_CHECKING:
+    from samplevae.runs import Run
     from samplevae.store import Store
 
 # %% ../nbs/51_instrument.ipynb #23df6bb7

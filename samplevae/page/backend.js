@@ -5,8 +5,8 @@
 // A point is { z, pitch }: the pitch, in octaves above 1 Hz, stands beside the vector, not in it. `local` decodes in workers
 // of this page; `kernel` asks a notebook's kernel, `http` a server on this machine: these two decode there and describe here.
 import { normals } from "./arithmetic.js";
+import { connect } from "./connect.js";
 import { readPack } from "./pack.js";
-import { connect } from "./worker.js";
 
 export function makeBackend(name, ask, helper, { about, data, kind, times }) {
   const { config } = about, pitched = config.pitch_dims > 0, N = config.latent;

@@ -30,7 +30,10 @@ export function addChance(ui) {
     session.hit(); session.remember();
   }
   ui.acts.dice = () => throwDice();
-  field.addEventListener("change", () => { const seed = Math.abs(parseInt(field.value, 10)); if (Number.isFinite(seed)) throwDice(seed); });
+  field.addEventListener("keydown", (e) => {
+    const seed = Math.abs(parseInt(field.value, 10));
+    if (e.key === "Enter" && Number.isFinite(seed)) throwDice(seed);
+  });
   ui.acts.noise = () => { session.now.fresh = 1 + Math.floor(Math.random() * 2 ** 31); session.decode(session.now.z, { play: "hit" }); };
 }
 

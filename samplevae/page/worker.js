@@ -1,4 +1,4 @@
-// What happens off the page's thread: `serve` answers in a worker what `connect` asks of it.
+// What happens off the page's thread: `serve` answers in a worker what `connect` (connect.js) asks of it.
 import { DESCRIPTORS, describe, spectrogram } from "./descriptors.js";
 import { Model } from "./model.js";
 import { readPack } from "./pack.js";
@@ -75,18 +75,4 @@ export function serve(scope) {
     waiting = data;
     setTimeout(next);
   };
-}
-
-// From outside: a function that asks and promises. `early` is called with what is ready before the rest.
-export function connect(worker) {
-  const open = new Map();
-  let count = 0;
-  worker.onmessage = ({ data: { id, ...rest } }) => {
-    const { resolve, reject, early } = open.get(id);
-    if (rest.early) return early?.(rest.early);
-    open.delete(id);
-    if (rest.error) reject(new Error(rest.error)); else resolve(rest);
-  };
-  worker.onerror = (event) => { for (const { reject } of open.values()) reject(new Error(event.message || "the worker stopped")); open.clear(); };
-  return (what, rest = {}, early) => new Promise((resolve, reject) => { open.set(++count, { resolve, reject, early }); worker.postMessage({ id: count, what, ...rest }); });
 }
