@@ -133,19 +133,26 @@ def training_data(model: SampleVAE, store: Store, most: int = 4000) -> tuple[dic
 
 
 def pack_instrument(
-    model: SampleVAE, prior: nn.Module, store: Store, name: str, precision: str = "mixed", weights: bool = True
-) -> bytes:
-    "Model, prior and training sounds in one gzipped file; without weights, what the page needs beside a server."
+    model: SampleVAE, prior: nn.Module, store: Store, name: str, weights: bool = True
+) -> tuple[bytes, bytes]:
+    "Decoder, prior and training sounds in one gzipped file, and the encoder in another; without weights, what a page needs beside a server."
     model, prior = model.cpu().eval(), prior.cpu()
     header, data = training_data(model, store)
     tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()} | prior_tensors(prior)
-    if model.config.frontend != "spectrogram":  # the page encodes by spectrograms alone
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.")}
-    types = {name: storage_type(name, tensor, precision) for name, tensor in tensors.items()}
+    types = {name: storage_type(name, tensor) for name, tensor in tensors.items()}
     types |= {"data.vectors": "f32", "data.descriptors": "f16", "data.kinds": "u8"}
+    encoder = {name: tensors.pop(name) for name in list(tensors) if name.startswith("encoder.")}
+    encodes = model.config.frontend == "spectrogram"  # the page encodes by spectrograms alone
     identity = hashlib.sha256(data["data.vectors"].tobytes()).hexdigest()[:12]
-    header |= {"config": page_config(model, prior), "name": name, "id": identity, "source": describe_source(store)}
-    return gzip.compress(write_pack(header, (tensors if weights else {}) | data, types), 9, mtime=0)
+    header |= {
+        "config": page_config(model, prior),
+        "name": name,
+        "id": identity,
+        "source": describe_source(store),
+        "encodes": encodes,
+    }
+    parts = (header, (tensors if weights else {}) | data), ({}, encoder if weights and encodes else {})
+    return tuple(gzip.compress(write_pack(*part, types), 9, mtime=0) for part in parts)
 
 
 def describe_source(store: Store) -> str:
@@ -188,8 +195,8 @@ def escape_script(text: str) -> str:
     return re.sub(r"</(script)", r"<\\/\1", text, flags=re.I).replace("<!--", "<\\!--")
 
 # %% ../nbs/51_instrument.ipynb #a07fec4a
-def page_html(pack: bytes, title: str) -> str:
-    "One self-contained page of a packed instrument; of an empty pack, one that asks the server that it came from."
+def page_html(title: str, pack: bytes = b"", encoder: bytes = b"") -> str:
+    "One self-contained page of a packed instrument; without a pack, one that asks the server that it came from."
     script = escape_script(bundle_modules("page.js") + "\nmodule_page.openPage();")
     style = "html, body { margin: 0; }\n" + (PAGE / "page.css").read_text("utf-8")
 
@@ -210,6 +217,7 @@ def page_html(pack: bytes, title: str) -> str:
         f"<title>{title}</title>\n<style>{style}</style>\n{(PAGE / 'page.html').read_text('utf-8')}"
         f'<script type="text/plain" id="worker">{escape_script(worker_script())}</script>\n'
         f'<script type="text/plain" id="pack">{base64.b64encode(pack).decode()}</script>\n'
+        f'<script type="text/plain" id="encoder">{base64.b64encode(encoder).decode()}</script>\n'
         f'<script type="module">{script}</script>\n</html>\n'
     )
 
@@ -221,9 +229,8 @@ def write_page(run: Path, model: SampleVAE, prior: nn.Module, store: Store) -> P
         raise Refused(f"the page cannot decode this model by itself ({head}): samplevae play --serve plays it")
     page = Path(run) / "play.html"
     with atomic_write(page) as beside:
-        beside.write_text(
-            page_html(pack_instrument(model, prior, store, Path(run).name), f"SampleVAE, {Path(run).name}"), "utf-8"
-        )
+        packs = pack_instrument(model, prior, store, Path(run).name)
+        beside.write_text(page_html(f"SampleVAE, {Path(run).name}", *packs), "utf-8")
     return page
 
 # %% ../nbs/51_instrument.ipynb #c0ffee03

@@ -42,7 +42,8 @@ class PlayedModel:
     def __init__(self, model: SampleVAE, prior: nn.Module, store: Store, name: str = "model") -> None:
         self.model, self.prior, self.lock = model.cpu().eval(), prior.cpu(), threading.Lock()
         self.in_page = decodes_in_page(model)
-        self.pack = pack_instrument(self.model, self.prior, store, name, weights=self.in_page)
+        packs = pack_instrument(self.model, self.prior, store, name, weights=self.in_page)
+        self.packs = dict(zip(("pack", "encoder"), packs, strict=True))
 
     def vectors(self, rows: list[list[float]]) -> Tensor:
         "Numbers from a page -> (n, N); anything else is refused."
@@ -151,7 +152,8 @@ class Instrument(anywidget.AnyWidget):
     def answer(self, _: Any, content: dict[str, Any], buffers: list[bytes]) -> None:
         "A message of the page -> a message with its answer."
         what, given = content["what"], content.get("given", {})
-        answer = self.played.pack if what == "pack" else answer_page(self.played, what, given)
+        packed = self.played.packs.get(what)
+        answer = answer_page(self.played, what, given) if packed is None else packed
         self.send({"page": content["page"], "id": content["id"]}, [answer])
 
 # %% ../nbs/52_playing.ipynb #001008d0
@@ -189,7 +191,7 @@ class PageHandler(BaseHTTPRequestHandler):
             return self.respond(413, b"this is too much")
         body = self.rfile.read(int(size))
         if self.path == "/pack":
-            return self.respond(200, self.played.pack, "application/octet-stream")
+            return self.respond(200, self.played.packs["pack"], "application/octet-stream")
         try:
             asked = json.loads(body)
             what, given = asked["what"], asked["given"]
@@ -204,6 +206,6 @@ class PageHandler(BaseHTTPRequestHandler):
 def make_server(played: PlayedModel, name: str, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
     "A server on 127.0.0.1 and the address to open; port 0 takes any that is free."
     key = secrets.token_urlsafe(24)
-    parts = {"played": played, "key": key, "page": page_html(b"", f"SampleVAE, {name}").encode()}
+    parts = {"played": played, "key": key, "page": page_html(f"SampleVAE, {name}").encode()}
     server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (PageHandler,), parts))
     return server, f"http://127.0.0.1:{server.server_address[1]}/#{key}"

@@ -100,6 +100,7 @@ def test_the_page_decodes_and_encodes_as_torch_does(form, kernels):
         waves, means = model.decode(z)[:, 0].numpy(), model.encode(x[:, None]).mean.numpy()
     program = f"""
         const model = new Model(pack, {{ kernels: "{kernels}" }}), N = model.config.latent;
+        model.addEncoder(pack);
         console.log(JSON.stringify({{ kind: model.space.kind, waves: text(rows(given.z, N).map((z) => model.decode(z))),
             means: text(rows(given.x, model.length).map((x) => model.encode(x))) }}));"""
     for precision, most in ("f32", -95), ("mixed", -60):

@@ -39,13 +39,17 @@ export function makeBackend(name, ask, helper, { about, data, kind, times }) {
 }
 
 // Two workers with the same weights: the second measures Jacobians, and begins when it is first asked
-export async function local(bytes, script) {
+// encoder(): promises the bytes of the encoder's pack, when it is first needed
+export async function local(bytes, script, encoder) {
   const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" })), ask = connect(new Worker(url));
   const opened = await ask("open", { bytes });
   let second = null;
   const open = async () => { const other = connect(new Worker(url)); await other("open", { bytes }); return other; };
   const helper = async (what, given) => (await (second ??= open()))(what, given);
-  return makeBackend("local", ask, helper, opened);
+  let listening = null;
+  const backend = makeBackend("local", ask, helper, opened), { encode } = backend;
+  backend.encode = async (wave) => { await (listening ??= encoder().then((pack) => ask("openEncoder", { bytes: pack }))); return encode(wave); };
+  return backend;
 }
 
 // `request(what, given)` promises what PlayedModel answers, in a kernel or a server; the worker here only describes, and the

@@ -1,7 +1,7 @@
 // Two planes: a map of the training sounds to click in and drag through, and a pad over two chosen directions.
-import { clamp } from "./arithmetic.js";
-import { solve } from "./arithmetic.js";
+import { clamp, solve } from "./arithmetic.js";
 import { FONT, sizeCanvas } from "./pictures.js";
+import { MOVE } from "./sliders.js";
 import { hertz, MACROS } from "./words.js";
 
 const place = (canvas, e) => { const r = canvas.getBoundingClientRect(); return [e.clientX - r.x, e.clientY - r.y, r.width, r.height]; };
@@ -88,7 +88,7 @@ export class SoundMap {
       grip = { i };
       if (i >= 0) session.land(session.vector(i), { name: session.label(i), event: e.timeStamp });
     });
-    canvas.addEventListener("pointermove", (e) => {
+    canvas.addEventListener(MOVE, (e) => {
       const [x, y, w, h] = place(canvas, e);
       if (grip?.ring) { grip.moved = true; this.drift((x - grip.x) / w / 0.88, (grip.y - y) / h / 0.88, e.timeStamp, grip.z); return; }
       const i = this.nearest(x, y, w, h, grip ? 40 : 12);
@@ -139,7 +139,7 @@ export function addPad(ui) {
       session.decode(mine.z.map((v, k) => v + d[k]), { play: "drag", event: mine.event });
     }
   });
-  canvas.addEventListener("pointermove", (e) => { if (hand) aim(e); });
+  canvas.addEventListener(MOVE, (e) => { if (hand) aim(e); });
   for (const type of ["pointerup", "pointercancel"]) canvas.addEventListener(type, async () => {
     const mine = hand; hand = null;
     if (mine) { await session.settle(mine.wanted, 3, mine.keep); session.hit(110); session.remember(); }

@@ -21,7 +21,6 @@ export class Model {
     this.columns = Math.ceil(this.length / (8 * hop));
     this.space = new Workspace(tensors, config.width, 8 * this.columns);
     this.head = new IstftHead(this.space, config);
-    if (tensors["encoder.project.1.weight"]) this.encoder = new SpectrogramEncoder(this.space, config);
     this.space.open(kernels);
     this.head.prepare();
     const sizes = { frames: 8 * this.columns, hop, rate: this.rate, length: this.length, harmonics: config.harmonics };
@@ -43,8 +42,15 @@ export class Model {
     return parts ? { wave, tone, octaves: course?.octaves ?? null } : wave;
   }
 
+  // The encoder comes in a pack of its own, since few need it, and not at once
+  addEncoder({ tensors }) {
+    const space = new Workspace(tensors, this.config.width, 8 * this.columns);
+    this.encoder = new SpectrogramEncoder(space, this.config);
+    space.open(this.space.kind);
+  }
+
   encode(wave) {
-    if (!this.encoder) throw new Error("this pack was made without an encoder");
+    if (!this.encoder) throw new Error("the encoder is not there");
     const mean = this.encoder.mean(wave);
     if (this.config.pitch_dims) mean[0] = (Math.log2(dominantPitch(wave, this.rate)) - 8) / 2;
     return mean;

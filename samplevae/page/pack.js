@@ -1,3 +1,11 @@
+// Base64 -> bytes
+export function fromBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
 // A pack, as samplevae.instrument writes it, gzipped or not, to settings and tensors:
 // [length of the header, 4 bytes][header, JSON][tensors]; header.tensors[name] = { shape, type: f32 | f16 | u8, at }.
 
@@ -24,7 +32,10 @@ export async function readPack(bytes) {
     const part = bytes.slice(4 + length + at, 4 + length + at + size * count).buffer;
     if (type === "f32") tensors[name] = new Float32Array(part);
     else if (type === "u8") tensors[name] = new Uint8Array(part);
-    else tensors[name] = Float32Array.from(new Uint16Array(part), (bits) => halves[bits]);
+    else {
+      const bits = new Uint16Array(part), values = tensors[name] = new Float32Array(count);
+      for (let i = 0; i < count; i++) values[i] = halves[bits[i]];
+    }
   }
   return { ...header, tensors };
 }

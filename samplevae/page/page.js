@@ -1,6 +1,7 @@
 // A page of its own: the weights stand in it, or a server on this machine has them.
 import { http, local } from "./backend.js";
 import { mount } from "./instrument.js";
+import { fromBase64 } from "./pack.js";
 
 const textOf = (id) => document.getElementById(id)?.textContent ?? "";
 
@@ -10,9 +11,8 @@ export async function openPage() {
     const pack = textOf("pack"), script = textOf("worker");
     let backend;
     if (pack) {
-      const bytes = Uint8Array.from(atob(pack), (c) => c.charCodeAt(0));
       document.getElementById("pack").remove();
-      backend = await local(bytes, script);
+      backend = await local(fromBase64(pack), script, async () => fromBase64(textOf("encoder")));
     } else {
       const key = location.hash.slice(1);
       history.replaceState(null, "", location.pathname);

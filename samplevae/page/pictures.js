@@ -12,7 +12,8 @@ export function readColours(inst) {
   probe.remove();
   const numbers = (text) => text.match(/[\d.]+/g).slice(0, 3).map((x) => text.startsWith("color") ? 255 * x : +x);
   const [from, to] = [numbers(ink.plate), numbers(ink.ink)];
-  ink.ramp = Uint8ClampedArray.from({ length: 256 * 3 }, (_, i) => from[i % 3] + (to[i % 3] - from[i % 3]) * (Math.floor(i / 3) / 255) ** 1.25);
+  const mix = (i, c) => Math.round(from[c] + (to[c] - from[c]) * (i / 255) ** 1.25);
+  ink.ramp = Uint32Array.from({ length: 256 }, (_, i) => 0xff000000 + (mix(i, 2) << 16) + (mix(i, 1) << 8) + mix(i, 0)); // of a spectrogram
   return ink;
 }
 
@@ -30,7 +31,7 @@ export function drawWave(canvas, wave, { colour, under = null, underColour, grid
     g.fillStyle = fill;
     for (let x = 0; x < w; x++) {
       let low = 0, high = 0;
-      for (let i = Math.floor(x / w * data.length), end = Math.floor((x + 1) / w * data.length); i < end; i++) { low = Math.min(low, data[i]); high = Math.max(high, data[i]); }
+      for (let i = Math.floor(x / w * data.length), end = Math.floor((x + 1) / w * data.length); i < end; i++) { if (data[i] < low) low = data[i]; if (data[i] > high) high = data[i]; }
       g.fillRect(x, middle - high * middle * 0.94, 1, Math.max(ratio * 0.6, (high - low) * middle * 0.94));
     }
   };
@@ -47,15 +48,15 @@ export function drawSpectrogram(canvas, picture, { ink, rate, length, pitch = nu
   const { g, w, h, ratio } = sizeCanvas(canvas), { power, frames } = picture, rows = 110, low = Math.log2(40), high = Math.log2(Math.min(20000, 0.49 * rate));
   const y = (octaves) => (high - octaves) / (high - low) * h, seconds = length / rate;
   small.width = frames; small.height = rows;
-  const context = small.getContext("2d"), image = context.createImageData(frames, rows);
-  const most = power.reduce((a, p) => Math.max(a, p), 1e-9);
+  const context = small.getContext("2d"), image = context.createImageData(frames, rows), pixels = new Uint32Array(image.data.buffer);
+  let most = 1e-9;
+  for (const p of power) if (p > most) most = p;
   for (let row = 0; row < rows; row++) {
     const bin = (r) => 2 ** (high - r / rows * (high - low)) * 1024 / rate, a = bin(row + 1), b = bin(row), from = Math.floor(a), part = a - from;
     for (let f = 0; f < frames; f++) {
       let p = power[f * 513 + from] * (1 - part) + power[f * 513 + from + 1] * part;
-      for (let k = from + 1; k <= b && k < 513; k++) p = Math.max(p, power[f * 513 + k]);
-      const value = clamp(Math.round(255 * (1 + 10 * Math.log10(p / most + 1e-12) / 72)), 0, 255), o = 4 * (row * frames + f);
-      image.data.set([ink.ramp[3 * value], ink.ramp[3 * value + 1], ink.ramp[3 * value + 2], 255], o);
+      for (let k = from + 1; k <= b && k < 513; k++) if (power[f * 513 + k] > p) p = power[f * 513 + k];
+      pixels[row * frames + f] = ink.ramp[clamp(Math.round(255 * (1 + 10 * Math.log10(p / most + 1e-12) / 72)), 0, 255)];
     }
   }
   context.putImageData(image, 0, 0);

@@ -3,6 +3,8 @@ import { clamp } from "./arithmetic.js";
 import { drawRidge } from "./pictures.js";
 import { MACROS } from "./words.js";
 
+// Where a browser tells of each move at once, and not once a frame
+export const MOVE = typeof window !== "undefined" && "onpointerrawupdate" in window ? "pointerrawupdate" : "pointermove";
 const KEYS = { ArrowRight: 0.02, ArrowUp: 0.02, ArrowLeft: -0.02, ArrowDown: -0.02, PageUp: 0.1, PageDown: -0.1 };
 
 // input(value, event time) while it moves, done(value) when it was let go; home(): where a double click goes
@@ -30,7 +32,7 @@ export function makeSlider(box, { label, low, high, value, text, flat = () => tr
     grip = { x: e.clientX, y: e.clientY, p: onCap ? share(current) : p, span: lies ? r.width : r.height, lies };
     if (!onCap) set(low + p * (high - low), e.timeStamp);
   });
-  rail.addEventListener("pointermove", (e) => {
+  rail.addEventListener(MOVE, (e) => {
     if (!grip) return;
     grip.p = clamp(grip.p + (grip.lies ? e.clientX - grip.x : grip.y - e.clientY) / grip.span * (e.shiftKey ? 0.15 : 1), 0, 1);
     grip.x = e.clientX; grip.y = e.clientY;

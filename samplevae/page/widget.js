@@ -23,7 +23,7 @@ function askKernel(model) {
 async function openBackend(model, script) {
   const ask = askKernel(model);
   const pack = await ask("pack");
-  if (model.get("in_page")) return local(pack, script);
+  if (model.get("in_page")) return local(pack, script, () => ask("encoder"));
   return remote("kernel", pack, async (what, given) => {
     const answer = readAnswer((await ask(what, given)).buffer);
     if (answer.error) throw new Error(answer.error);

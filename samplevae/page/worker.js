@@ -18,7 +18,7 @@ export function serve(scope) {
       model.decode(new Float32Array(model.config.latent)); // compile before the first sound is asked for
       const { tensors, ...about } = pack, data = {};
       for (const [name, tensor] of Object.entries(tensors)) if (name.startsWith("data.")) data[name.slice(5)] = tensor;
-      return { about: { ...about, encodes: !!model.encoder }, data, kind: model.space.kind, times: { unpack: read - began, model: performance.now() - read } };
+      return { about, data, kind: model.space.kind, times: { unpack: read - began, model: performance.now() - read } };
     },
     // early: the sound alone, which can be played while it is being described
     decode({ z, seed = 0 }, early) {
@@ -50,6 +50,7 @@ export function serve(scope) {
       }
       return { z: best };
     },
+    async openEncoder({ bytes }) { model.addEncoder(await readPack(bytes)); return {}; },
     encode({ wave }) { return { z: model.encode(wave) }; },
     toVector({ bases }) { return { vectors: bases.map((base) => model.prior.toVector(base)) }; },
     toBase({ z }) { return { base: model.prior.toBase(z) }; },
@@ -67,12 +68,14 @@ export function serve(scope) {
     busy = true; waiting = null;
     await run(message);
     busy = false;
-    setTimeout(next); // let messages in: there may be a newer one
+    yieldTo.postMessage(0); // let messages in: there may be a newer one
   };
+  const { port1, port2: yieldTo } = new MessageChannel(); // sooner than a timer
+  port1.onmessage = next;
   scope.onmessage = ({ data }) => {
     if (!data.newest) return run(data);
     if (waiting) scope.postMessage({ id: waiting.id, dropped: true });
     waiting = data;
-    setTimeout(next);
+    yieldTo.postMessage(0);
   };
 }
