@@ -25,12 +25,13 @@ export function mount(root, backend, { keysOn = root, hash = false, began = 0, o
   const { acts } = ui, { config } = backend.about, head = new PlayHead(session, [$("wave"), $("gram")]);
 
   // -- painting, once a frame
-  let pending = false;
+  let pending = false, painted = 0;
   ui.draw = () => {
     if (pending || !session.now.picture) return;
     pending = true;
-    requestAnimationFrame(() => {
-      pending = false;
+    const soon = Math.max(0, painted + 40 - performance.now()); // the sound comes first
+    setTimeout(() => requestAnimationFrame(() => {
+      pending = false; painted = performance.now();
       const { now, descriptors: d } = session, near = session.among(now.z), kind = near.ranked[0]?.[0] > 0.5 ? near.ranked[0][1] : -1;
       drawWave($("wave"), now.wave, { colour: ui.ink.ink, under: session.ghost, underColour: ui.ink.ridge, grid: config.seconds, gridColour: ui.ink.hair });
       const until = Math.min(1, (2 ** d.decay / 1000 + 0.03) / config.seconds);
@@ -42,7 +43,7 @@ export function mount(root, backend, { keysOn = root, hash = false, began = 0, o
       for (const drawer of drawers) drawer(kind, near);
       const speeds = session.stats.decode.slice(-60).sort((a, b) => a - b);
       $("speed").textContent = `${config.seconds} s of sound decoded in ${speeds[speeds.length >> 1].toFixed(1)} ms`;
-    });
+    }), soon);
   };
 
   // -- what the session tells

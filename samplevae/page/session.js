@@ -179,6 +179,7 @@ export class Session {
     const d = this.step({ [hand.name]: hand.target }, hand.jacobian, hand.descriptors, hand.keep);
     this.base = this.jacobian = null;
     this.decode(hand.z.map((x, k) => x + d[k]), { play: "drag", event: hand.event });
+    hand.event = 0; // it has been answered; what follows is refinement
   }
   async follow(hand) {
     while (this.hand === hand) {
@@ -190,6 +191,7 @@ export class Session {
       if (this.hand !== hand) return;
       Object.assign(hand, { z: at.z, descriptors: at.descriptors, jacobian });
       this.pull(hand);
+      await pause(100); // the decoder has cores to share
     }
   }
   async release() {
