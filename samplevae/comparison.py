@@ -246,5 +246,9 @@ def check_score_request(
             raise Refused(f"{path} is TorchScript, which can overwrite files: with --trust it is loaded all the same")
     if most < MIN_POINTS:
         raise Refused(f"at least {MIN_POINTS} sounds of each are needed, not {most}")
+    for path in (*paths, reference):
+        sounds = path.is_dir() and not (path / "vae").is_dir() and not (path / "report.json").exists()
+        if sounds and out.resolve().is_relative_to(path.resolve()):
+            raise Refused(f"{out} lies among the sounds in {path}, which it would change: choose another --out")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "compared.json").exists())):
         raise Refused(f"{out} holds something else: choose another place with --out")

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['STAGE_CHAPTERS', 'PAPERMILL_OPTIONS', 'chapter_parameters', 'escape_path', 'StageFailed', 'terminate_children',
-           'terminating_children', 'run_stage', 'run_with_progress', 'check_request', 'data_report_line', 'execute_run',
-           'is_first_process', 'train_in_processes', 'join_training', 'Experiment', 'require_mapping',
-           'read_experiment', 'config_from_row', 'run_batch']
+           'terminating_children', 'run_stage', 'chapter_mark', 'is_complete', 'run_with_progress', 'check_request',
+           'data_report_line', 'execute_run', 'is_first_process', 'train_in_processes', 'join_training', 'Experiment',
+           'require_mapping', 'read_experiment', 'config_from_row', 'run_batch']
 
 # %% ../nbs/96_experiments.ipynb #58257dd2
 import logging
@@ -27,7 +27,7 @@ import psutil
 
 # %% ../nbs/96_experiments.ipynb #3f6b8204
 from .config import Config, preset_and_changes
-from .files import CLONE, handle_signals, read_json
+from .files import CLONE, cache_folder, handle_signals, read_json
 from .runs import Run, check_folder, pick_device
 from .settings import Refused, STAGES, Stopped, did_you_mean
 from .sources import parse_source
@@ -69,11 +69,13 @@ def terminating_children(work: Callable[..., Any], *arguments: Any, **options: A
     "Do some work in other processes; when this one is asked to stop, they are asked, and then it ends."
     with handle_signals(terminate_children, signal.SIGINT, signal.SIGTERM) as came, ThreadPoolExecutor(1) as pool:
         try:
-            return pool.submit(work, *arguments, **options).result()
+            result = pool.submit(work, *arguments, **options).result()
         except Exception:
-            if came:
-                raise Stopped("stopped; the same command goes on from here", came[0]) from None
-            raise
+            if not came:
+                raise
+    if came:  # also where the work has not minded
+        raise Stopped("stopped; the same command goes on from here", came[0])
+    return result
 
 # %% ../nbs/96_experiments.ipynb #52a4ffef
 def run_stage(run: Run, stage: str) -> None:
@@ -85,6 +87,7 @@ def run_stage(run: Run, stage: str) -> None:
     if not chapter.exists():
         raise Refused(f"the chapters are not at {chapter.parent}: install samplevae from a clone, with pip install -e")
     copy.parent.mkdir(exist_ok=True)
+    (mark := chapter_mark(run, stage)).touch()
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of every setting that a chapter does not declare
     try:
         terminating_children(
@@ -98,6 +101,17 @@ def run_stage(run: Run, stage: str) -> None:
         raise StageFailed(f"{stage} failed: {error.ename}: {error.evalue}\nsee {copy}") from None
     except DeadKernelError:
         raise StageFailed(f"{stage} failed: its process was killed, perhaps for want of memory\nsee {copy}") from None
+    mark.unlink()
+
+
+def chapter_mark(run: Run, stage: str) -> Path:
+    "A file that is there while a stage's chapter runs, and stays where it was cut short: after the stage it had more to write."
+    return run / f"notebooks/{STAGE_CHAPTERS[stage]}.unfinished"
+
+
+def is_complete(run: Run, stage: str) -> bool:
+    "Whether a stage is finished, and all that its chapter leaves beside it was written."
+    return run.finished(stage) and not chapter_mark(run, stage).exists()
 
 # %% ../nbs/96_experiments.ipynb #19dede88
 @contextmanager
@@ -136,6 +150,10 @@ def check_request(path: str | Path, config: Config) -> None:
     existing_store(config) or open_source(config.data, config)
     if config.folder and Path(path).resolve().is_relative_to(Path(config.folder).resolve()):
         raise Refused(f"{path} lies among the sounds in {config.folder}, which it would change: choose another --out")
+    cache = cache_folder()
+    if config.folder and not existing_store(config) and cache.resolve().is_relative_to(Path(config.folder).resolve()):
+        text = f"the cache {cache} lies among the sounds in {config.folder}, which it would change"
+        raise Refused(f"{text}: move the sounds, or set SAMPLEVAE_CACHE to another folder")
 
 # %% ../nbs/96_experiments.ipynb #e71d5a90
 def data_report_line(run: Run) -> str:
@@ -149,13 +167,13 @@ def data_report_line(run: Run) -> str:
 def execute_run(path: str | Path, config: Config, fresh: bool = False) -> Run:
     "Do what is left to do of a run, from its sounds to its report."
     run = Run(path, config)
-    if fresh or not (run.path.is_dir() and all(map(run.finished, STAGES))):
+    if fresh or not (run.path.is_dir() and all(is_complete(run, stage) for stage in STAGES)):
         check_request(path, config)
     check_folder(run.path)
     with run.lock():
         run = Run.create(path, config, fresh)
         for number, stage in enumerate(STAGES, 1):
-            if run.finished(stage):
+            if is_complete(run, stage):
                 continue
             print(f"{number}/{len(STAGES)} {stage}", file=sys.stderr, flush=True)
             begun = time.time()

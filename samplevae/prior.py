@@ -198,7 +198,11 @@ def generate(
     temperature: float = 1.0,
 ) -> Tensor:  # (n, T)
     "New sounds (n, T) from a prior, each with fresh noise; the same for the same seed."
-    if n < 1 or prior.sizes["latent"] != math.prod(model.shape):
+    if not isinstance(n, int) or n < 1:
+        raise Refused(f"sounds to generate must be a whole number, at least 1, not {n!r}")
+    if not 0 <= temperature < math.inf:
+        raise Refused(f"temperature must be 0 or more, and finite, not {temperature}")
+    if prior.sizes["latent"] != math.prod(model.shape):
         sizes = f"{prior.sizes['latent']} dimensions for a model of {math.prod(model.shape)}"
         raise Refused(f"cannot generate {n} sounds from a prior of {sizes}")
     vectors = sample_vectors(prior, n, seed, temperature).split(64)

@@ -86,7 +86,9 @@ def require_enough_sounds(store: Store, config: TrainConfig) -> None:
     least, train = max(8, config.processes), len(store.split("train"))
     if not least <= train < len(store):
         sides = f"{train} sounds to train on, where {least} are needed, and {len(store) - train} held out"
-        raise Refused(f"too few sounds, or too few groups (each stays on one side): {sides}; {store.summary}")
+        near = "; near duplicates of held-out sounds are left out of training: --set near_duplicates=keep keeps them"
+        near *= any("nearly equal" in reason for reason in store.report["reasons"])
+        raise Refused(f"too few sounds, or too few groups (each stays on one side): {sides}; {store.summary}{near}")
 
 # %% ../nbs/37_training.ipynb #fa9826f6
 @patch
@@ -99,7 +101,7 @@ def run_phase(self: Training, kind: type[RepresentationPhase], begin: int, end: 
     if self.done > begin:
         load_phase(self.checkpoint, phase)
     self.checkpoint.clear()
-    with handle_signals(lambda: None, signal.SIGTERM) as came:
+    with handle_signals(lambda: None, signal.SIGTERM, signal.SIGINT) as came:
         for step in range(max(begin, self.done), end):
             torch.manual_seed(hash((self.config.seed, step)) % 2**32)
             x = shard(training_batch(self.sounds, self.config, step, self.fabric.device), self.fabric)

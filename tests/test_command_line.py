@@ -9,12 +9,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from conftest import samplevae
 
 from samplevae.config import Config, open_run
 from samplevae.experiments import read_experiment
+from samplevae.prior import generate, load
 from samplevae.runs import Run
 from samplevae.settings import STAGES, Refused
 from samplevae.sources import open_source
@@ -205,3 +207,65 @@ def test_a_source_is_named_and_found(kind, tmp_path):
     source = open_source(config.data, config)
     assert len(source.table) == (config.num_clips if kind == "synthesis" else 1)
     assert bool(config.folder) == (kind != "synthesis")
+
+
+def test_a_chapter_that_was_cut_short_after_its_stage_writes_the_rest(smoke_run, tmp_path, command):
+    "As a full disk or a kill would leave it: the stage is finished, the report is not there."
+    out = tmp_path / "run"
+    shutil.copytree(smoke_run, out)
+    assert command("run", "--preset", "smoke", "--out", out).returncode == 0
+    (out / "report.html").unlink()
+    (out / "notebooks/47_evaluation.unfinished").touch()
+    assert command("run", "--preset", "smoke", "--out", out).returncode == 0
+    assert (out / "report.html").exists() and not list((out / "notebooks").glob("*.unfinished"))
+
+
+def test_a_signal_that_the_work_does_not_mind_stops_the_run_after_it():
+    program = (
+        "import os, signal, time\nfrom samplevae.experiments import terminating_children\n"
+        "def work():\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0.2)\n    return 'done'\n"
+        "terminating_children(work)\nprint('went on')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "went on" not in done.stdout and "Stopped" in done.stderr
+
+
+def test_results_and_caches_do_not_lie_among_the_sounds(tmp_path, command, monkeypatch):
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    for number in range(12):
+        wave = np.sin(np.arange(8000) * (0.05 + 0.01 * number)) * np.exp(-np.arange(8000) / 900)
+        soundfile.write(sounds / f"{number}.wav", wave, 16_000)
+    done = command("evaluate", sounds, "--reference", sounds, "--out", sounds / "result")
+    assert done.returncode == 2 and "lies among the sounds" in done.stderr
+    monkeypatch.setenv("SAMPLEVAE_CACHE", str(sounds / "cache"))
+    done = command("run", "--preset", "smoke", "--data", sounds, "--out", tmp_path / "out")
+    assert done.returncode == 2 and "SAMPLEVAE_CACHE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "n, temperature", [(0, 1.0), (2.0, 1.0), ("3", 1.0), (4, float("nan")), (4, float("inf")), (4, -1.0)]
+)
+def test_generate_refuses_what_makes_no_sound(smoke_run, n, temperature):
+    model, prior = load(smoke_run)
+    with pytest.raises(Refused, match="must be|temperature"):
+        generate(model, prior, n, temperature=temperature)
+
+
+def test_play_finds_a_run_or_says_how_to_make_one(smoke_run, tmp_path, command, monkeypatch):
+    out = tmp_path / "outputs/mine"
+    shutil.copytree(smoke_run, out)
+    monkeypatch.chdir(tmp_path)
+    for arguments in (out,), ():
+        done = command("play", *arguments, "--no-browser")
+        assert done.returncode == 0 and "play.html" in done.stdout
+    page = (out / "play.html").read_text()
+    assert "default-src 'none'" in page and page.count("<script") == 4
+    shutil.rmtree(out / "prior"), (out / "play.html").unlink()
+    done = command("play", out, "--no-browser")
+    assert done.returncode == 0 and "standard normal" in done.stderr
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for arguments in (), (tmp_path / "nowhere",), (tmp_path / "empty",):
+        done = command("play", *arguments, "--no-browser")
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
