@@ -1,4 +1,4 @@
-"""How soon one hears what one does: `python benchmarks/latency.py RUN [--lab] [--one-core]` prints figures and keeps them.
+"""How soon one gets the sound of what one does: `python benchmarks/latency.py RUN [--lab] [--one-core]` prints figures and keeps them.
 
 From the event of the pointer to the start of the sound, by a real browser: sliders of the page (pitch, macros), keys, 300
 fast moves, the size of the page and the time to its first sound; with `--lab` the widget and plain ipywidgets in JupyterLab.

@@ -116,7 +116,8 @@ def next_steps(run: Run) -> str:
     if describe_settings(run.config).startswith("preset smoke"):
         finer = f"more than a trial: {gpu.replace('gpu', 'cpu')}{data}"
     step = finer if run.config.folder else own
-    return f"sounds  {run / 'sounds'}\nreport  {run / 'report.html'}\nnext    {step}"
+    play = run / "play.html" if (run / "play.html").exists() else f"samplevae play --serve {run.path}"
+    return f"sounds  {run / 'sounds'}\nreport  {run / 'report.html'}\nplay    {play}\nnext    {step}"
 
 
 def text_table(rows: list[dict[str, Any]]) -> str:
@@ -207,8 +208,7 @@ def run_to_play(what: Path | None) -> Path:
     run = newest_run() if what is None else what.expanduser()
     if run is not None and (run / "vae").is_dir():
         return run
-    own = ["--data", str(run)] if run else []
-    command = f"samplevae run --data {run}" if run else "make run"
+    own, command = (["--data", str(run)], f"samplevae run --data {run}") if run else ([], "make run")
     out = Path("outputs") / f"cpu-{run.resolve().name}" if run else Path("outputs/cpu")
     if not (out / "vae").is_dir() or not open_run(out).finished("prior"):
         text = f"there is no instrument {f'of {run}' if run else 'here'} yet: {command} makes one in ten minutes"
@@ -229,18 +229,17 @@ def play_command(options: argparse.Namespace) -> None:
     if options.serve:
         from samplevae.playing import PlayedModel, make_server
 
-        server, address = make_server(PlayedModel(*load_to_play(run), run.path.name), run.path.name, options.port)
+        name = run.path.name
+        server, address = make_server(PlayedModel(*load_to_play(run), name), name, options.port)
         print(f"play    {address}\nCtrl-C ends it", flush=True)
-        if not options.no_browser:
-            webbrowser.open(address)
+        options.no_browser or webbrowser.open(address)
         return server.serve_forever()
     if not page_is_current(run):
         print("packing the instrument ...", file=sys.stderr)
         write_page(run.path, *load_to_play(run))
     page = run / "play.html"
     print(f"play    {page} (one file, without a network)")
-    if not options.no_browser:
-        webbrowser.open(page.resolve().as_uri())
+    options.no_browser or webbrowser.open(page.resolve().as_uri())
 
 # %% ../nbs/97_cli.ipynb #1c443218
 def dispatch(options: argparse.Namespace) -> int:  # exit code

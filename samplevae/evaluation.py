@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ['EvaluationConfig', 'mean_with_interval', 'reconstruction_rows', 'thumbnail', 'save_sounds', 'save_figure', 'plot_map',
            'plot_best_and_worst', 'closest_pairs', 'save_set_figures', 'plot_real_and_new', 'load_priors',
            'generate_from_priors', 'latent_novelty_rows', 'untrained_model', 'decode_origin', 'save_run_figures',
-           'evaluate']
+           'summary_sentences', 'evaluate']
 
 # %% ../nbs/47_evaluation.ipynb #d6184b22
 from dataclasses import dataclass
@@ -237,6 +237,28 @@ def save_run_figures(run: Run, reference: Tensor, held: Tensor, new: dict[str, T
     points = {name: mel().embed(sounds, rate) for name, sounds in clouds.items()}
     save_figure(run, "07-map", plot_map(points), "Real and new sounds in the mel embedding, from above.")
 
+# %% ../nbs/47_evaluation.ipynb #5e47e9ce
+def summary_sentences(store: Store, metrics: dict[str, list[dict[str, Any]]]) -> list[str]:
+    "What happened, in plain sentences: what was learned from, how near held-out sounds come back, how far new ones are from real ones."
+    train, labels = store.split("train"), sorted(set(store.table.label) - {""})
+    kinds = f" of {len(labels)} labels" if len(labels) > 1 else ""
+    sentences = [f"It has learned from {len(train):,} sounds{kinds}, each as one vector."]
+    back, other = (
+        next(row for row in metrics["reconstruction"] if row["held-out sounds against"] == name)
+        for name in ("their reconstructions", "another real sound")
+    )
+    text = "A held-out sound comes back {:.1f} dB off in its log-mel spectrogram (another real sound is {:.1f} dB off)"
+    text = text.format(back["log-mel, dB"]["value"], other["log-mel, dB"]["value"])
+    pitch = back["pitch, semitones"]["value"]
+    sentences.append(text + (f", and {pitch:.1f} semitones off in pitch." if np.isfinite(pitch) else "."))
+    name, rows = next((name, rows) for name, rows in metrics.items() if name.startswith("generation"))
+    distance = {row["sounds"]: row["Fréchet ↓"]["value"] for row in rows if isinstance(row.get("Fréchet ↓"), dict)}
+    if "new, flow prior" in distance and {FLOOR_ROW, CEILING_ROW} <= distance.keys():
+        text = "New sounds from the flow prior are {:.3g} from real ones by Fréchet distance ({}); held-out real sounds are {:.2g}, noise is {:.3g}."
+        by = name.removeprefix("generation by ").partition(" ")[0]
+        sentences.append(text.format(distance["new, flow prior"], by, distance[FLOOR_ROW], distance[CEILING_ROW]))
+    return sentences
+
 # %% ../nbs/47_evaluation.ipynb #211acb81
 def evaluate(run: Run, store: Store | None = None, model: SampleVAE | None = None) -> dict[str, list[dict[str, Any]]]:
     "Measure a run; leave metrics.json, figures and sounds in its folder."
@@ -263,6 +285,7 @@ def evaluate(run: Run, store: Store | None = None, model: SampleVAE | None = Non
         run.warn(f"the novelty of vectors is not measured: {few}")
     progress.update(2)
     write_json(run / "metrics.json", metrics)
+    write_json(run / "sentences.json", {"sentences": summary_sentences(store, metrics)})
     save_run_figures(run, reference.sounds(), held, new, reconstructed)
     progress.update(3)
     return metrics

@@ -26,8 +26,9 @@ from typing import Any
 import psutil
 
 # %% ../nbs/96_experiments.ipynb #3f6b8204
-from .config import Config, preset_and_changes
+from .config import Config, describe_run, preset_and_changes
 from .files import CLONE, cache_folder, handle_signals, read_json
+from .instrument import write_instrument
 from .runs import Run, check_folder, pick_device
 from .settings import Refused, STAGES, Stopped, did_you_mean
 from .sources import parse_source
@@ -103,7 +104,7 @@ def run_stage(run: Run, stage: str) -> None:
         raise StageFailed(f"{stage} failed: its process was killed, perhaps for want of memory\nsee {copy}") from None
     mark.unlink()
 
-
+# %% ../nbs/96_experiments.ipynb #1633b8cc
 def chapter_mark(run: Run, stage: str) -> Path:
     "A file that is there while a stage's chapter runs, and stays where it was cut short: after the stage it had more to write."
     return run / f"notebooks/{STAGE_CHAPTERS[stage]}.unfinished"
@@ -150,9 +151,12 @@ def check_request(path: str | Path, config: Config) -> None:
     existing_store(config) or open_source(config.data, config)
     if config.folder and Path(path).resolve().is_relative_to(Path(config.folder).resolve()):
         raise Refused(f"{path} lies among the sounds in {config.folder}, which it would change: choose another --out")
-    cache = cache_folder()
-    if config.folder and not existing_store(config) and cache.resolve().is_relative_to(Path(config.folder).resolve()):
-        text = f"the cache {cache} lies among the sounds in {config.folder}, which it would change"
+    if (
+        config.folder
+        and not existing_store(config)
+        and cache_folder().resolve().is_relative_to(Path(config.folder).resolve())
+    ):
+        text = f"the cache {cache_folder()} lies among the sounds in {config.folder}"
         raise Refused(f"{text}: move the sounds, or set SAMPLEVAE_CACHE to another folder")
 
 # %% ../nbs/96_experiments.ipynb #e71d5a90
@@ -163,9 +167,9 @@ def data_report_line(run: Run) -> str:
     store = prepare_store(run)
     return f"{store.summary}: see {os.path.relpath(store.path / 'report.json')}"
 
-
+# %% ../nbs/96_experiments.ipynb #0c5ddba0
 def execute_run(path: str | Path, config: Config, fresh: bool = False) -> Run:
-    "Do what is left to do of a run, from its sounds to its report."
+    "Do what is left to do of a run, from its sounds to its report and its instrument."
     run = Run(path, config)
     if fresh or not (run.path.is_dir() and all(is_complete(run, stage) for stage in STAGES)):
         check_request(path, config)
@@ -188,6 +192,7 @@ def execute_run(path: str | Path, config: Config, fresh: bool = False) -> Run:
             for text in run.manifest()[stage]["warnings"]:
                 print(f"    WARNING: {text}", file=sys.stderr)
             print(f"    done in {time.time() - begun:.0f} s", file=sys.stderr, flush=True)
+        write_instrument(run, describe_run(run.config))
     return run
 
 # %% ../nbs/96_experiments.ipynb #8250ed81

@@ -8,7 +8,7 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['STORED', 'PAGE', 'wav_bytes', 'storage_type', 'write_pack', 'prior_tensors', 'decodes_in_page', 'page_config',
            'training_data', 'pack_instrument', 'describe_source', 'bundle_modules', 'worker_script', 'escape_script',
-           'page_html', 'write_page', 'load_to_play', 'page_is_current']
+           'page_html', 'write_page', 'load_to_play', 'page_is_current', 'write_instrument']
 
 # %% ../nbs/51_instrument.ipynb #2b702722
 import base64
@@ -33,6 +33,7 @@ from .encoder import SIZES
 from .files import atomic_write
 from .latents import DESCRIPTORS, decode_parts, describe_sounds
 from .prior import FlowPrior, NormalPrior, encode_posteriors, load_prior
+from .report import write_report
 from .settings import Refused
 from .vae import SampleVAE
 
@@ -131,7 +132,7 @@ def training_data(model: SampleVAE, store: Store, most: int = 4000) -> tuple[dic
     }  # fmt: skip
     return header, {"data.vectors": vectors, "data.kinds": kinds, "data.descriptors": descriptors}
 
-
+# %% ../nbs/51_instrument.ipynb #73f173f9
 def pack_instrument(
     model: SampleVAE, prior: nn.Module, store: Store, name: str, weights: bool = True
 ) -> tuple[bytes, bytes]:
@@ -250,3 +251,13 @@ def page_is_current(run: Run) -> bool:
     page = run / "play.html"
     sources = [*(run / "vae").glob("*"), *(run / "prior").glob("*"), *Path(str(PAGE)).glob("*")]
     return page.exists() and page.stat().st_mtime > max(path.stat().st_mtime for path in sources)
+
+
+def write_instrument(run: Run, description: str) -> None:
+    "Write the page of a finished run beside it, where the page can play it, and lead to it from the report."
+    if page_is_current(run):
+        return
+    model, prior, store = load_to_play(run)
+    if decodes_in_page(model):
+        write_page(run.path, model, prior, store)
+        write_report(run, description)

@@ -24,6 +24,9 @@ export function addKeyboard(ui) {
     (session.stats.notes ??= []).push(performance.now() - began);
   };
 
+  // The present sound itself at a note, not only played there
+  ui.tune = (n) => { const z = Float32Array.from(session.now.z); z[0] = (octavesOfNote(n) - 8) / 2; session.go(z); };
+
   function showPiano() {
     const box = $("piano"), from = 12 * (ui.octave + 1), octaves = box.clientWidth > 1000 ? 4 : box.clientWidth > 500 ? 3 : 2;
     $("octave").textContent = `C${ui.octave}`;
@@ -35,10 +38,14 @@ export function addKeyboard(ui) {
       key.className = black ? "black" : "white"; key.dataset.note = n; key.tabIndex = n === from ? 0 : -1; key.setAttribute("aria-label", noteName(n));
       key.innerHTML = `<kbd>${letter ?? ""}</kbd>${n % 12 ? "" : noteName(n)}`;
       if (black) key.style.left = `calc(100% / ${7 * octaves + 1} * ${whites})`; else whites++;
-      key.addEventListener("pointerdown", (e) => { e.preventDefault(); const r = key.getBoundingClientRect(); ui.note(n, clamp(0.35 + 0.65 * (e.clientY - r.y) / r.height, 0.3, 1)); });
+      key.addEventListener("pointerdown", (e) => {
+        e.preventDefault();
+        if (e.shiftKey && session.pitched) return ui.tune(n);
+        const r = key.getBoundingClientRect(); ui.note(n, clamp(0.35 + 0.65 * (e.clientY - r.y) / r.height, 0.3, 1));
+      });
       key.addEventListener("keydown", (e) => {
         const next = box.querySelector(`[data-note="${n + ({ ArrowRight: 1, ArrowLeft: -1 }[e.key] ?? 99)}"]`);
-        if (next) { key.tabIndex = -1; next.tabIndex = 0; next.focus(); } else if (e.key === "Enter" || e.key === " ") ui.note(n); else return;
+        if (next) { key.tabIndex = -1; next.tabIndex = 0; next.focus(); } else if (e.key === "Enter" || e.key === " ") { if (e.shiftKey && session.pitched) ui.tune(n); else ui.note(n); } else return;
         e.preventDefault(); e.stopPropagation();
       });
       box.append(key);

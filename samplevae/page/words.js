@@ -21,7 +21,7 @@ const percent = (share) => `${(100 * share).toFixed(0)} %`;
 
 // Descriptor: its name, its group (Tone, Colour, Shape), and how a value is said
 export const MACROS = {
-  pitch: ["Pitch", 0, hertz], bend: ["Bend", 0, (x) => signed(x, 2, " oct")], noise: ["Noise", 0, (x) => percent(noiseShare(x))],
+  pitch: ["Pitch", 0, (x) => `${hertz(x)} ${noteName(noteOfOctaves(x))}`], bend: ["Bend", 0, (x) => signed(x, 2, " oct")], noise: ["Noise", 0, (x) => percent(noiseShare(x))],
   body: ["Body", 1, decibel], brightness: ["Bright", 1, hertz], air: ["Air", 1, decibel], damping: ["Damping", 1, (x) => signed(x, 1, " oct")],
   click: ["Click", 2, decibel], punch: ["Punch", 2, (x) => percent(Math.min(1, 10 ** (x / 10)))], decay: ["Decay", 2, milliseconds], loudness: ["Loudness", 2, decibel],
 };
