@@ -119,7 +119,7 @@ def test_a_finished_run_is_not_run_again(smoke_run, command):
     before = {path: path.stat().st_mtime_ns for path in smoke_run.rglob("*.*")}
     done = command("run", "--preset", "smoke", "--out", smoke_run)
     assert done.returncode == 0 and "1/4" not in done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["sounds", "report", "next"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["sounds", "report", "play", "next"]
     after = {path: path.stat().st_mtime_ns for path in smoke_run.rglob("*.*")}
     assert {path.name for path in after if after[path] != before.get(path)} <= {"config.json", ".lock"}
 
@@ -222,7 +222,7 @@ def test_a_chapter_that_was_cut_short_after_its_stage_writes_the_rest(smoke_run,
 
 def test_a_signal_that_the_work_does_not_mind_stops_the_run_after_it():
     program = (
-        "import os, signal, time\nfrom samplevae.experiments import terminating_children\n"
+        "import os, signal, time\nfrom samplevae.parallel import terminating_children\n"
         "def work():\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0.2)\n    return 'done'\n"
         "terminating_children(work)\nprint('went on')"
     )
