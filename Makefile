@@ -18,7 +18,7 @@ export XDG_CONFIG_HOME := $(VAR)/config
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick lab play book readme export lock clean
+.PHONY: help setup run test browser quick lab play book readme export lock clean
 
 help: ## what there is to do
 	@echo "SampleVAE: learn an instrument from a folder of sounds"; echo
@@ -46,8 +46,14 @@ $(READY): requirements.lock settings.ini setup.py pyproject.toml
 run: $(READY) ## sounds in, new sounds and a report out: PRESET=cpu DATA= OUT= ARGS=
 	@samplevae run --preset $(PRESET) $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") $(ARGS)
 
-test: $(READY) ## everything that is checked
+test: $(READY) browser ## everything that is checked
 	@python -m pytest $(ARGS)
+
+# the page is tested in a real one; where it cannot be had, these tests are left out, and say so
+browser:
+	@{ command -v chromium || command -v google-chrome; } >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1; } \
+		|| echo "there is no Chromium, and it cannot be installed here: the tests of the page will be left out"
 
 quick: $(READY) ## the most important checks, in two minutes
 	@python -m pytest -m "quick and not slow" $(ARGS)

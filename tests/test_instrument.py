@@ -8,14 +8,15 @@ import subprocess
 import numpy as np
 import pytest
 import torch
+from playwright._impl._driver import compute_driver_executable
 
 from samplevae.instrument import bundle_modules, page_config, prior_tensors, storage_type, write_pack
 from samplevae.latents import DESCRIPTORS, describe_vectors
 from samplevae.layers import remove_weight_norm
-from samplevae.prior import FlowPrior, NormalPrior
+from samplevae.prior import FlowPrior, NormalPrior, load
 from samplevae.vae import SampleVAE
 
-needs_node = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+NODE = shutil.which("node") or compute_driver_executable()[0]  # playwright brings one
 FORMS = {
     "small": {},
     "no oscillator": dict(harmonics=0),
@@ -69,7 +70,7 @@ def run_in_node(program, pack, **given):
             {program}
         }})().catch((error) => {{ console.error(error); process.exit(1); }});"""
     sent = json.dumps({"pack": base64.b64encode(pack).decode(), "given": texts})
-    done = subprocess.run(["node", "-e", script], input=sent, capture_output=True, text=True)
+    done = subprocess.run([NODE, "-e", script], input=sent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return {
         name: value if name in ("kind", "names") else np.frombuffer(base64.b64decode(value), np.float32)
@@ -89,7 +90,6 @@ def error_to_signal(theirs, ours):
     return 10 * np.log10(((theirs - ours) ** 2).sum(1) / (ours**2).sum(1) + 1e-20)
 
 
-@needs_node
 @pytest.mark.parametrize("kernels", ["wasm", "plain"])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_page_decodes_and_encodes_as_torch_does(form, kernels):
@@ -103,16 +103,15 @@ def test_the_page_decodes_and_encodes_as_torch_does(form, kernels):
         model.addEncoder(pack);
         console.log(JSON.stringify({{ kind: model.space.kind, waves: text(rows(given.z, N).map((z) => model.decode(z))),
             means: text(rows(given.x, model.length).map((x) => model.encode(x))) }}));"""
-    for precision, most in ("f32", -95), ("mixed", -60):
+    for precision, most in ("f32", (-98, -85)), ("mixed", (-70, -66)):
         done = run_in_node(program, pack_of(model, prior, precision), z=z, x=x)
         assert done["kind"] == kernels
         errors = error_to_signal(done["waves"].reshape(waves.shape), waves)
-        assert np.median(errors) < most - 5 and errors.max() < most + 5, (precision, errors)
+        assert np.median(errors) < most[0] and errors.max() < most[1], (precision, errors)
         if precision == "f32":
-            assert np.abs(done["means"].reshape(means.shape) - means).max() < 1e-3
+            assert np.abs(done["means"].reshape(means.shape) - means).max() < 1e-5
 
 
-@needs_node
 @pytest.mark.parametrize("kind", ["flow", "normal"])
 def test_the_page_goes_through_the_prior_both_ways_as_torch_does(kind):
     model = make_model()
@@ -127,7 +126,6 @@ def test_the_page_goes_through_the_prior_both_ways_as_torch_does(kind):
     assert np.abs(done["back"].reshape(8, 16) - base.numpy()).max() < 1e-4
 
 
-@needs_node
 @pytest.mark.parametrize("form", ["small", "no oscillator"])
 def test_the_page_describes_sounds_as_we_do(form):
     model = make_model(**FORMS[form])
@@ -140,3 +138,18 @@ def test_the_page_describes_sounds_as_we_do(form):
     done = run_in_node(program, pack_of(model, make_prior(16), "f32"), z=z)
     assert done["names"] == list(DESCRIPTORS)
     assert np.abs(done["values"].reshape(6, -1) - describe_vectors(model, z).numpy()).max() < 1e-2
+
+
+def test_a_trained_model_and_its_prior_are_the_same_in_the_page(smoke_run):
+    model, prior = load(smoke_run)
+    torch.manual_seed(3)
+    base = torch.randn(16, model.config.latent)
+    with torch.no_grad():
+        z = prior.flow().transform.inv(base) * prior.scale + prior.mean
+        waves = model.decode(z)[:, 0].numpy()
+    program = """
+        const model = new Model(pack), N = model.config.latent, vectors = rows(given.base, N).map((base) => model.prior.toVector(base));
+        console.log(JSON.stringify({ vectors: text(vectors), waves: text(rows(given.z, N).map((z) => model.decode(z))) }));"""
+    done = run_in_node(program, pack_of(model, prior, "f32"), base=base, z=z)
+    assert np.abs(done["waves"].reshape(waves.shape) - waves).max() < 1e-5
+    assert np.abs(done["vectors"].reshape(z.shape) - z.numpy()).max() < 1e-3
