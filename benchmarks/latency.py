@@ -210,7 +210,7 @@ def main():
     name = run.config.size + (", one core" if given.one_core else "")
     path = CLONE / "benchmarks/results/latency.json"
     machine = hardware() | {"load before": round(os.getloadavg()[0], 1)}
-    write_json(path, read_json(path, {}) | {name: figures | {"hardware": machine}})
+    write_json(path, read_json(path, {}) | {"date": time.strftime("%Y-%m-%d"), name: figures | {"hardware": machine}})
     print(json.dumps(figures, indent=1))
 
 

@@ -250,7 +250,10 @@ def summary_sentences(store: Store, metrics: dict[str, list[dict[str, Any]]]) ->
     text = "A held-out sound comes back {:.1f} dB off in its log-mel spectrogram (another real sound is {:.1f} dB off)"
     text = text.format(back["log-mel, dB"]["value"], other["log-mel, dB"]["value"])
     pitch = back["pitch, semitones"]["value"]
-    sentences.append(text + (f", and {pitch:.1f} semitones off in pitch." if np.isfinite(pitch) else "."))
+    sentences.append(
+        text
+        + (f", and {pitch:.1f} semitones off in pitch (a lost one counts as an octave)." if np.isfinite(pitch) else ".")
+    )
     name, rows = next((name, rows) for name, rows in metrics.items() if name.startswith("generation"))
     distance = {row["sounds"]: row["Fréchet ↓"]["value"] for row in rows if isinstance(row.get("Fréchet ↓"), dict)}
     if "new, flow prior" in distance and {FLOOR_ROW, CEILING_ROW} <= distance.keys():

@@ -120,7 +120,8 @@ def training_data(model: SampleVAE, store: Store, most: int = 4000) -> tuple[dic
     vectors, descriptors, names = means.numpy(), torch.cat(parts).numpy(), sounds.table.label.to_numpy(str)
     labels = [name for name in np.unique(names) if name]
     labels.sort(key=lambda name: descriptors[names == name, 4].mean())  # from dark to bright
-    kinds = np.array([labels.index(name) if name else 255 for name in names], np.uint8)
+    places = {name: place for place, name in enumerate(labels[:255])}
+    kinds = np.array([places.get(name, 255) for name in names], np.uint8)
     scale = vectors.std(0).clip(1e-6)
     axes = np.linalg.svd((vectors - vectors.mean(0)) / scale, full_matrices=False)[2]
     axes *= np.sign(axes[:, :1])  # the same on every machine

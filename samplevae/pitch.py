@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/39_pitch.ipynb #a82fbbfd
+from .harmonics import dominant_pitch
 from .settings import LazyModule
 
 librosa, swift_f0 = LazyModule("librosa"), LazyModule("swift_f0")
@@ -64,7 +65,8 @@ def track_pitch(x: Tensor, rate: int) -> Tensor:  # (B, T) -> (B,), Hz
 
 # %% ../nbs/39_pitch.ipynb #c74c6fa5
 def tracked_pitch_error(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (B,), semitones
-    "How far the tracked pitch has moved, at most an octave, which a lost one counts as; NaN where `x` has none."
-    pitch, other = track_pitch(x, rate), track_pitch(y, rate)
+    "How far the tracked pitch has moved, at most an octave, which a lost one counts as; NaN where that of `x` is in doubt."
+    (peak, share), pitch, other = dominant_pitch(x.cpu(), rate), track_pitch(x, rate), track_pitch(y, rate)
+    certain = (share > 0.25) & ((pitch / peak).log2().abs() < 1 / 12)
     moved = 12 * (pitch / other).log2().abs().clamp(max=1)
-    return torch.where(pitch.isnan(), math.nan, moved.nan_to_num(12.0))
+    return torch.where(certain, moved.nan_to_num(12.0), math.nan)

@@ -14,6 +14,7 @@ import urllib.request
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -157,10 +158,51 @@ def test_chance_locks_history_and_seeds(page):
     page.locator(".fader[data-name=pitch] .name").click()
     do(page, "dice")
     assert vector(page)[0] == pytest.approx(thrown[0]) and np.abs(vector(page) - thrown).max() > 1e-3
-    page.evaluate("instrument.ui.variation = 0.05")
-    near = vector(page)
-    do(page, "dice")
-    assert 0 < np.abs(vector(page) - near).max() < np.abs(thrown - first).max()
+    for variation, apart in (0.02, (0, 0.5)), (1.0, (0.5, 100)):
+        page.evaluate(f"instrument.ui.variation = {variation}")
+        near = vector(page)
+        do(page, "dice")
+        assert apart[0] < np.abs(vector(page) - near).max() < apart[1], "from the same to anything"
+
+
+def test_a_locked_descriptor_stays_where_it_was_locked(page):
+    page.locator(".fader[data-name=decay] .name").click()
+    locked = page.evaluate(f"{S}.locked.get('decay')")
+    for seed in range(3):
+        page.fill("[data-el=seed]", str(seed))
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(400)
+        settle(page)
+        assert page.evaluate(f"{S}.held.wanted.decay") == locked
+
+
+def test_a_macro_pulled_fast_ends_nearer_to_where_it_was_pulled(page):
+    page.evaluate("instrument.opened")
+    settle(page)
+    box, low = (
+        page.locator(".fader[data-name=brightness] .cap").bounding_box(),
+        page.evaluate("instrument.ui.faders.brightness.low"),
+    )
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = page.evaluate(f"{S}.descriptors.brightness")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y - 25, steps=4)
+    target = page.evaluate(f"{S}.hand.target")
+    page.mouse.up()
+    page.wait_for_timeout(1500)
+    settle(page)
+    after = page.evaluate(f"{S}.descriptors.brightness")
+    assert low <= target and abs(after - target) < abs(before - target)
+
+
+def test_undo_brings_back_what_was_removed_from_the_tray(page):
+    do(page, "keep")
+    z = vector(page)
+    page.locator("[data-el=pads] .gone").first.click()
+    assert page.evaluate("instrument.ui.kept.length") == 0
+    do(page, "undo")
+    assert page.evaluate("instrument.ui.kept.length") == 1 and np.allclose(vector(page), z)
 
 
 def test_labels_map_pad_morph_and_snapshots(page):
@@ -231,6 +273,9 @@ def test_what_is_saved_can_be_loaded(page, browser, page_file, tmp_path):
     wait_until(other, "instrument.ui.kept.length === 2")
     kept = other.evaluate("instrument.ui.kept.map((kept) => [...kept.z])")
     assert np.allclose(kept, [entry["vector"] for entry in pack["sounds"]])
+    other.set_input_files("[data-el=packfile]", tmp_path / "pack.zip")
+    wait_until(other, "document.querySelector('[data-el=message]').textContent.includes('already')")
+    assert other.evaluate("instrument.ui.kept.length") == 2, "opened twice, it is there once"
     foreign = json.dumps(pack | {"model": "another"})
     with zipfile.ZipFile(tmp_path / "foreign.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("pack.json", foreign)
@@ -436,3 +481,47 @@ def run_in_lab(browser, port, chapter):
     page.get_by_text("Run", exact=True).first.click()
     page.get_by_text("Run All Cells", exact=True).click()
     return page
+
+
+def test_odd_stores_make_an_instrument_too(browser, tmp_path):
+    "No labels, one sound, labels that are HTML, more labels than colours."
+    torch.manual_seed(0)
+    model = SampleVAE(latent=3, size="tiny", sample_rate=16_000, seconds=0.25, hop_length=256)
+    for name, labels in {
+        "none": [""] * 9,
+        "one": ["kick"],
+        "html": ["<b onclick=x>", "</script>", "&amp;"] * 4,
+        "many": [f"l{n}" for n in range(300)],
+    }.items():
+        store = make_store(tmp_path / name, labels)
+        page = open_page(browser, write_page(tmp_path / name, model, NormalPrior(3), store).as_uri())
+        page.evaluate("instrument.ui.acts.dice()")
+        settle(page)
+        assert page.complaints == [] and np.abs(wave(page)).max() > 0
+        shown = page.locator("[data-el=labels] button").all_text_contents()
+        assert sorted(shown) == sorted({*labels} - {""})[:255] or name == "many"
+        page.close()
+
+
+def make_store(place, labels):
+    "A store of decaying noises with these labels, all of them to train on."
+    torch.manual_seed(1)
+    place.mkdir()
+    sounds = torch.randn(len(labels), 4000) * torch.exp(-torch.arange(4000) / 600)
+
+    class Sounds:
+        rate, table = 16_000, pd.DataFrame({"label": labels})
+
+        def __len__(self):
+            return len(labels)
+
+        def split(self, name):
+            return self
+
+        def sample(self, most):
+            return self
+
+        def sounds(self, rows, device="cpu"):
+            return 0.3 * sounds[rows]
+
+    return Sounds()

@@ -7,7 +7,7 @@ const FACES = [[1], [2, 3], [1, 2, 3], [2, 3, 4, 5], [1, 2, 3, 4, 5], [2, 3, 4, 
 
 export function addChance(ui) {
   const { session, $ } = ui, { backend } = session, field = $("seed");
-  ui.variation = 1; ui.temperature = 0.9;
+  ui.variation = 0.4; ui.temperature = 0.9;
   const dial = (name, label, low, high, key, text) => makeSlider($(name), { label, low, high, learn: ui.learn, value: () => ui[key], text, input: (v) => { ui[key] = v; ui.shown(); } });
   const vary = dial("vary", "Variation, from the same to anything", 0.02, 1, "variation", (v) => `${Math.round(100 * v)} percent`);
   const heat = dial("heat", "Temperature, from typical to odd", 0.3, 1.3, "temperature", (v) => v.toFixed(2));
@@ -62,10 +62,10 @@ export function addMorph(ui) {
     two[side] = { z, descriptors, base: await backend.toBase(z) };
     two.t = side === "A" ? 0 : 1; morph.show(); ui.buttons(); ui.draw();
   };
-  ui.goTo = (side) => { if (!two[side]) return; two.t = side === "A" ? 0 : 1; morph.show(); session.tell("glide"); session.go(two[side].z, { name: side }); };
+  ui.goTo = (side) => { if (!two[side]) return hold(side); two.t = side === "A" ? 0 : 1; morph.show(); session.tell("glide"); session.go(two[side].z, { name: side }); };
   Object.assign(ui.acts, { setA: () => hold("A"), setB: () => hold("B"), goA: () => ui.goTo("A"), goB: () => ui.goTo("B") });
   ui.onButtons(() => {
-    for (const side of ["A", "B"]) ui.button(`go${side}`).disabled = !two[side];
+    for (const side of ["A", "B"]) { ui.button(`go${side}`).classList.toggle("full", !!two[side]); ui.button(`go${side}`).setAttribute("aria-label", two[side] ? `Go to ${side}` : `Hold the present sound as ${side}`); }
     morph.rail.setAttribute("aria-disabled", !(two.A && two.B));
   });
 }
@@ -103,7 +103,8 @@ export function addLabels(ui) {
     const row = document.createElement("div");
     row.className = "dial"; $("mix").append(row);
     sliders.push(makeSlider(row, { label: `How much ${label}`, low: 0, high: 1, value: () => amounts[l], text: (v) => `${Math.round(100 * v)} percent`, learn: ui.learn, input: (v, event) => { amounts[l] = v; mix(event); }, done: () => session.remember() }));
-    row.insertAdjacentHTML("beforeend", `<span>${label}</span><span class="n"></span>`);
+    row.insertAdjacentHTML("beforeend", `<span></span><span class="n"></span>`);
+    row.querySelector("span").textContent = label; // a name of a folder may be anything
   });
   $("mixbox").hidden = labels.length < 2;
   ui.onDraw((kind, { ranked }) => {

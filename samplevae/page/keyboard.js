@@ -7,12 +7,13 @@ const LETTER_OF = Object.fromEntries(Object.entries(LETTERS).map(([letter, n]) =
 
 export function addKeyboard(ui) {
   const { session, $ } = ui, { backend } = session;
-  ui.octave = 2; ui.typing = false;
+  ui.octave = 2; ui.typing = ui.tuning = false;
 
   // Every key is a decoding, since the pitch is an input of the decoder; softer is duller, not only softer. Without a pitch,
   // a key plays the sound faster or slower.
   ui.note = async (n, velocity = 0.8) => {
     if (!session.descriptors) return;
+    if (ui.tuning && session.pitched) return ui.tune(n);
     const gain = velocity ** 1.5 / 0.72, key = ui.root.querySelector(`[data-note="${n}"]`);
     key?.classList.add("down"); setTimeout(() => key?.classList.remove("down"), 160);
     if (!session.pitched) return session.voice.play(session.now.wave, { gain, choke: false, speed: 2 ** ((n - 60) / 12) });
@@ -40,12 +41,11 @@ export function addKeyboard(ui) {
       if (black) key.style.left = `calc(100% / ${7 * octaves + 1} * ${whites})`; else whites++;
       key.addEventListener("pointerdown", (e) => {
         e.preventDefault();
-        if (e.shiftKey && session.pitched) return ui.tune(n);
         const r = key.getBoundingClientRect(); ui.note(n, clamp(0.35 + 0.65 * (e.clientY - r.y) / r.height, 0.3, 1));
       });
       key.addEventListener("keydown", (e) => {
         const next = box.querySelector(`[data-note="${n + ({ ArrowRight: 1, ArrowLeft: -1 }[e.key] ?? 99)}"]`);
-        if (next) { key.tabIndex = -1; next.tabIndex = 0; next.focus(); } else if (e.key === "Enter" || e.key === " ") { if (e.shiftKey && session.pitched) ui.tune(n); else ui.note(n); } else return;
+        if (next) { key.tabIndex = -1; next.tabIndex = 0; next.focus(); } else if (e.key === "Enter" || e.key === " ") ui.note(n); else return;
         e.preventDefault(); e.stopPropagation();
       });
       box.append(key);
@@ -53,7 +53,7 @@ export function addKeyboard(ui) {
   }
   ui.fitPiano = () => { const w = $("piano").clientWidth; if ((w > 1000 ? 4 : w > 500 ? 3 : 2) !== showPiano.octaves) showPiano(); };
   const shift = (by) => { ui.octave = clamp(ui.octave + by, 0, 7); showPiano(); };
-  Object.assign(ui.acts, { octdown: () => shift(-1), octup: () => shift(1), typing() { ui.typing = !ui.typing; ui.button("typing").setAttribute("aria-pressed", ui.typing); showPiano(); } });
+  Object.assign(ui.acts, { octdown: () => shift(-1), octup: () => shift(1), tuning() { ui.tuning = !ui.tuning; ui.button("tuning").setAttribute("aria-pressed", ui.tuning); }, typing() { ui.typing = !ui.typing; ui.button("typing").setAttribute("aria-pressed", ui.typing); showPiano(); } });
   // A letter that was typed as a note -> whether it was one
   ui.typed = (e) => {
     const n = ui.typing ? LETTERS[e.key.toLowerCase()] : undefined;
@@ -61,6 +61,7 @@ export function addKeyboard(ui) {
     if (!e.repeat) ui.note(12 * (ui.octave + 1) + n);
     return true;
   };
+  ui.button("tuning").hidden = !session.pitched;
   showPiano();
 }
 

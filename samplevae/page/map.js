@@ -142,7 +142,7 @@ export function addPad(ui) {
   canvas.addEventListener(MOVE, (e) => { if (hand) aim(e); });
   for (const type of ["pointerup", "pointercancel"]) canvas.addEventListener(type, async () => {
     const mine = hand; hand = null;
-    if (mine) { await session.settle(mine.wanted, 3, mine.keep); session.hit(110); session.remember(); }
+    if (mine) { await session.settle(mine.wanted, 5, mine.keep); session.hit(110); session.remember(); }
   });
   ui.onDraw(() => {
     const { g, w, h, ratio } = sizeCanvas(canvas), { ink } = ui;

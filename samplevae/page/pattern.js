@@ -1,23 +1,25 @@
 // Sixteen steps: kept sounds in a beat, scheduled a little ahead on the audio clock, so that a busy page never shifts one.
 
 export function addPattern(ui) {
-  const { session, $ } = ui, box = $("pattern"), tempo = $("tempo"), rows = new WeakMap();
+  const { session, $ } = ui, box = $("pattern"), tempo = $("tempo"), key = "samplevae:tempo";
   let timer = 0, step = 0, next = 0;
-  const stepsOf = (kept) => { if (!rows.has(kept)) rows.set(kept, Array(16).fill(false)); return rows.get(kept); };
+  // The steps belong to the kept sound: they are saved with it. The first of all begins with four on the floor.
+  const stepsOf = (kept) => kept.steps ??= Array.from({ length: 16 }, (_, s) => ui.kept.length === 1 && s % 4 === 0);
+  try { tempo.value = localStorage.getItem(key) ?? 120; } catch { /* as it is */ }
+  tempo.addEventListener("change", () => { try { localStorage.setItem(key, tempo.value); } catch { /* for this visit only */ } });
 
   function show() {
     $("beat").hidden = !ui.kept.length;
     if (!ui.kept.length && timer) stop();
-    box.replaceChildren(...ui.kept.slice(0, 8).map((kept, r) => {
+    box.replaceChildren(...ui.kept.map((kept) => {
       const row = document.createElement("div"), steps = stepsOf(kept);
       row.className = "steps"; row.innerHTML = `<span></span>`; row.firstChild.textContent = kept.name;
       steps.forEach((on, s) => {
         const button = document.createElement("button");
         button.setAttribute("aria-label", `${kept.name}, step ${s + 1}`); button.setAttribute("aria-pressed", on); button.dataset.step = s;
-        button.onclick = () => { steps[s] = !steps[s]; button.setAttribute("aria-pressed", steps[s]); };
+        button.onclick = () => { steps[s] = !steps[s]; button.setAttribute("aria-pressed", steps[s]); ui.persist(); };
         row.append(button);
       });
-      if (r === 0 && !steps.some(Boolean)) for (const s of [0, 4, 8, 12]) row.children[s + 1].click(); // four on the floor, to begin with
       return row;
     }));
   }
@@ -25,7 +27,7 @@ export function addPattern(ui) {
     const context = session.voice.ready, length = 15 / Math.min(300, Math.max(30, +tempo.value || 120)); // a sixteenth, s
     if (next < context.currentTime) next = context.currentTime + 0.05;
     for (; next < context.currentTime + 0.12; next += length, step = (step + 1) % 16) {
-      for (const kept of ui.kept.slice(0, 8)) if (stepsOf(kept)[step]) session.voice.play(kept.wave, { choke: false, when: next, gain: 0.8 });
+      for (const kept of ui.kept) if (stepsOf(kept)[step]) session.voice.play(kept.wave, { choke: false, when: next, gain: 0.8 });
       const now = step, wait = 1000 * (next - context.currentTime);
       setTimeout(() => { for (const button of box.querySelectorAll("button")) button.classList.toggle("now", timer && +button.dataset.step === now); }, wait);
     }

@@ -14,7 +14,7 @@ export class Session {
     this.voice = new Voice(this.rate);
     // z: the whole vector, pitch and all; sound: the vector and the descriptors of what was decoded last
     this.now = { z: null, wave: null, sound: null, picture: null, octaves: null, fresh: 0, name: "" };
-    this.past = []; this.place = -1; this.locked = new Set(); this.ghost = null; this.base = null; this.jacobian = null;
+    this.past = []; this.place = -1; this.locked = new Map(); this.ghost = null; this.base = null; this.jacobian = null;
     this.stats = { decode: [], ready: [], dropped: 0, opened: 0 };
     this.listeners = {}; this.asked = 0; this.seen = 0; this.settling = 0; this.lastHit = 0; this.looping = 0;
     this.precision = this.inverseCovariance();
@@ -95,6 +95,7 @@ export class Session {
     this.tell("moved"); this.study();
   }
   async back(by) {
+    if (this.past[this.place] && !equal(this.past[this.place].z, this.now.z)) this.remember(); // a gesture that has just ended
     if (!this.past[this.place + by]) return;
     this.place += by;
     const { z, name } = this.past[this.place];
@@ -122,7 +123,7 @@ export class Session {
 
   // samplevae.latents.macro_step: the smallest step after which the wanted descriptors are where they should be, and the
   // others, if possible, where the hand found them
-  step(wanted, jacobian, from, keep = from) {
+  step(wanted, jacobian, from, keep = from, reach = 1.5) {
     const { N, K, names, about, locked } = this, first = this.pitched ? 1 : 0, A = this.precision.map((row) => [...row]), b = Array(N).fill(0);
     for (let j = first; j < K; j++) {
       const name = names[j], aim = name in wanted, weight = (aim || locked.has(name) ? 400 : 8) / about.descriptor_std[j] ** 2, delta = (aim ? wanted : keep)[name] - from[name];
@@ -132,28 +133,32 @@ export class Session {
       }
     }
     const step = first ? [0, ...solve(A.slice(1).map((row) => row.slice(1)), b.slice(1))] : solve(A, b);
-    const scale = Math.min(1, 2.5 / (this.distance(step) || 1)); // no farther than 2.5 standard deviations at once
+    const scale = Math.min(1, reach / (this.distance(step) || 1)); // no farther than so many standard deviations at once
     return step.map((x) => x * scale);
   }
 
   // Step until the sound is what was wanted: after a slider was let go, or chance was asked with locks
-  async settle(wanted, rounds = 3, keep = this.descriptors) {
+  // A step that leads away is halved: far from where it was measured, a Jacobian says little.
+  async settle(wanted, rounds = 5, keep = this.descriptors) {
     const mine = ++this.settling;
-    for (let i = 0; i < rounds; i++) {
-      const off = Object.keys(wanted).map((name) => Math.abs(wanted[name] - this.descriptors[name]) / this.about.descriptor_std[this.index[name]]);
-      if (Math.max(0, ...off) < 0.03) break;
+    const off = () => Math.max(0, ...Object.keys(wanted).map((name) => Math.abs(wanted[name] - this.descriptors[name]) / this.about.descriptor_std[this.index[name]]));
+    for (let i = 0; i < rounds && off() > 0.03; i++) {
       this.jacobian = null;
       await this.studied();
       if (mine !== this.settling || !this.jacobian) return;
-      const d = this.step(wanted, this.jacobian, this.descriptors, keep);
-      if (!await this.decode(this.now.z.map((x, k) => x + d[k]))) return;
+      const { z, descriptors } = this.now.sound, before = off(), d = this.step(wanted, this.jacobian, descriptors, keep, 2.5);
+      for (let part = 1; part > 0.1; part /= 2) {
+        if (!await this.decode(z.map((x, k) => x + part * d[k])) || mine !== this.settling) return;
+        if (off() < before) break;
+      }
+      if (off() >= before) { await this.decode(z); break; }
     }
     this.tell("glide");
   }
 
   // What locks hold: the pitch exactly, the others by steps
   get held() {
-    const wanted = Object.fromEntries([...this.locked].filter((name) => name !== "pitch").map((name) => [name, this.descriptors[name]]));
+    const wanted = Object.fromEntries([...this.locked].filter(([name]) => name !== "pitch"));
     return { wanted, pitch: this.pitched && this.locked.has("pitch") };
   }
   async land(z, { name = "", event = performance.now(), rounds = 2 } = {}) {
@@ -197,7 +202,8 @@ export class Session {
   async release() {
     const hand = this.hand;
     this.hand = null;
-    if (hand) { await this.settle({ [hand.name]: hand.target }, 3, hand.keep); this.hit(110); }
+    if (hand) { await this.settle({ [hand.name]: hand.target }, 5, hand.keep); this.hit(110); }
+    if (hand && this.locked.has(hand.name)) this.locked.set(hand.name, this.descriptors[hand.name]);
     this.remember();
   }
 

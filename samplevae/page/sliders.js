@@ -24,7 +24,9 @@ export function makeSlider(box, { label, low, high, value, text, flat = () => tr
   const set = (v, time) => { v = clamp(v, low, high); show(v); input(v, time); };
   const setSoon = (v, time) => { set(v, time); clearTimeout(timer); timer = setTimeout(() => done(current), 350); };
   rail.addEventListener("pointerdown", (e) => {
-    if (off() || e.button) return;
+    if (e.button) return;
+    e.preventDefault(); // or the browser would begin to select text
+    if (off()) return;
     rail.setPointerCapture(e.pointerId); rail.focus({ preventScroll: true });
     const r = rail.getBoundingClientRect(), c = cap.getBoundingClientRect(), lies = flat();
     const onCap = e.target === cap || Math.abs(lies ? e.clientX - c.x - c.width / 2 : e.clientY - c.y - c.height / 2) < 10;
@@ -106,7 +108,7 @@ function addMacro(ui, name, group) {
   button.setAttribute("aria-pressed", "false"); button.setAttribute("aria-label", `Lock ${label.toLowerCase()}`);
   button.onclick = () => {
     const on = !session.locked.delete(name);
-    if (on) session.locked.add(name);
+    if (on) session.locked.set(name, session.descriptors?.[name] ?? 0); // where it is now, and not where it drifts to
     button.setAttribute("aria-pressed", on); box.classList.toggle("locked", on);
   };
   box.append(button);

@@ -20,10 +20,12 @@ export async function addTray(ui) {
   const noteOf = (z) => session.pitched ? noteOfOctaves(8 + 2 * z[0]) : 60;
   const title = () => titleOf(session.descriptors, about.labels[session.among(session.now.z).ranked[0]?.[1]], session.pitched);
   const wav = (kept) => wavFile(kept.wave, rate, noteOf(kept.z));
-  const persist = () => { if (!remember(key, ui.kept.map(({ z, name, fresh }) => ({ z: [...z], name, fresh })))) ui.say("This browser keeps nothing from one visit to the next: save what you want to have."); };
+  const persist = () => { if (!remember(key, ui.kept.map(({ z, name, fresh, steps }) => ({ z: [...z], name, fresh, steps })))) ui.say("This browser keeps nothing from one visit to the next: save what you want to have."); };
   ui.titled = title;
 
-  const add = (z, name, wave, fresh) => ui.kept.push({ z: Float32Array.from(z), name, wave, fresh });
+  const add = (z, name, wave, fresh, steps) => ui.kept.push({ z: Float32Array.from(z), name, wave, fresh, steps });
+  const same = (a, z, fresh) => a.fresh === fresh && a.z.every((x, k) => x === Math.fround(z[k]));
+  ui.persist = persist;
   const changed = () => { persist(); show(); ui.buttons(); ui.draw(); ui.tell("kept"); };
   ui.acts.keep = () => { if (session.descriptors) { add(session.now.z, title(), session.now.wave, session.now.fresh); changed(); } };
   ui.recall = (i, event = performance.now()) => {
@@ -32,10 +34,10 @@ export async function addTray(ui) {
     session.now.fresh = kept.fresh ?? 0; session.tell("glide"); session.go(kept.z, { name: kept.name, event });
   };
   async function restore(list) { // of vectors that were saved
-    const good = list.filter(({ z }) => Array.isArray(z) && z.length === session.N && z.every(Number.isFinite));
+    const good = list.filter(({ z, fresh }) => Array.isArray(z) && z.length === session.N && z.every(Number.isFinite) && !ui.kept.some((kept) => same(kept, z, fresh ?? 0)));
     for (const kept of good) {
       const [wave] = await backend.waves([Float32Array.from(kept.z)], kept.fresh ?? 0);
-      add(kept.z, String(kept.name ?? "sound"), session.level(wave), kept.fresh ?? 0);
+      add(kept.z, String(kept.name ?? "sound"), session.level(wave), kept.fresh ?? 0, Array.isArray(kept.steps) && kept.steps.length === 16 ? kept.steps.map(Boolean) : undefined);
     }
     return good.length;
   }
@@ -50,7 +52,12 @@ export async function addTray(ui) {
       pad.querySelector(".hit").setAttribute("aria-label", `Kept sound ${i + 1}, ${kept.name}`); pad.querySelector(".gone").setAttribute("aria-label", `Remove kept sound ${i + 1}`);
       pad.addEventListener("dragstart", (e) => e.dataTransfer.setData("DownloadURL", `audio/wav:${kept.name}.wav:${URL.createObjectURL(new Blob([wav(kept)], { type: "audio/wav" }))}`)); // onto the desktop, where a browser can
       pad.querySelector(".hit").onclick = (e) => ui.recall(i, e.timeStamp);
-      pad.querySelector(".gone").onclick = () => { ui.kept.splice(i, 1); changed(); };
+      pad.querySelector(".gone").onclick = () => {
+        const { place } = session;
+        ui.kept.splice(i, 1); changed(); ui.button("undo").disabled = false;
+        ui.takeBack = () => { if (session.place === place) { ui.kept.splice(i, 0, kept); changed(); return true; } };
+        ui.say(`${kept.name} is out of the tray; Undo brings it back.`);
+      };
       kept.pad = pad;
       return pad;
     }), ...Array.from({ length: Math.max(0, 6 - ui.kept.length) }, () => Object.assign(document.createElement("div"), { className: "pad empty" })));
@@ -73,15 +80,15 @@ export async function addTray(ui) {
       const bytes = await readFromZip(new Uint8Array(await file.arrayBuffer()), "pack.json"), pack = bytes && JSON.parse(new TextDecoder().decode(bytes));
       if (!Array.isArray(pack?.sounds)) throw new Error("there is no pack.json in it");
       if (pack.model !== about.id) throw new Error(`it is of another model (${pack.run ?? "unknown"}), whose vectors mean nothing here`);
-      const number = await restore(pack.sounds.map(({ vector, name, fresh }) => ({ z: vector, name, fresh })));
-      changed(); ui.say(`${number} sounds of ${file.name} are in the tray.`);
+      const number = await restore(pack.sounds.map(({ vector, name, fresh, steps }) => ({ z: vector, name, fresh, steps })));
+      changed(); ui.say(number ? `${number} sounds of ${file.name} are in the tray.` : `All sounds of ${file.name} are in the tray already.`);
     } catch (error) { ui.say(`${file.name} cannot be opened: ${error.message}.`); }
   };
   ui.hear = async (file) => {
     if (/\.zip$/i.test(file.name)) return ui.openPack(file);
     if (!backend.encodes) return ui.say("This instrument cannot take sounds: its encoder does not run in the page.");
     try {
-      if (file.size > 300e6) throw new Error("it is larger than 300 MB");
+      if (file.size > 50e6) throw new Error("it is larger than 50 MB; this instrument plays sounds of a second or two");
       const context = new OfflineAudioContext(1, backend.length, rate);
       let decoded;
       try { decoded = await context.decodeAudioData(await file.arrayBuffer()); } catch { throw new Error("this browser finds no sound in it"); }
@@ -103,7 +110,7 @@ function packFiles(ui, wav) {
   const { session } = ui, { about } = session, names = ui.kept.map((kept, i) => `${String(i + 1).padStart(2, "0")} ${kept.name}.wav`.replace(/[/\\:*?"<>|]/g, "_"));
   const sounds = ui.kept.map((kept, i) => {
     const { nearest, distance } = session.among(kept.z);
-    return { file: names[i], name: kept.name, vector: [...kept.z], fresh: kept.fresh, nearest: { training_sound: nearest, label: session.label(nearest), distance: +distance.toFixed(3) } };
+    return { file: names[i], name: kept.name, vector: [...kept.z], fresh: kept.fresh, steps: kept.steps, nearest: { training_sound: nearest, label: session.label(nearest), distance: +distance.toFixed(3) } };
   });
   const pack = { format: FORMAT, run: about.name, model: about.id, sample_rate: session.rate, seconds: about.config.seconds, source: about.source, sounds };
   const text = `Sounds made with SampleVAE, model "${about.name}" (${about.id}).\nIt has learned from: ${about.source}.\n\n`

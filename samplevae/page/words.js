@@ -5,6 +5,10 @@ const NOTES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B�
 export const noteOfOctaves = (octaves) => 69 + 12 * (octaves - Math.log2(440)); // MIDI, with a fraction
 export const octavesOfNote = (note) => Math.log2(440) + (note - 69) / 12;
 export const noteName = (note) => `${NOTES[((Math.round(note) % 12) + 12) % 12]}${Math.floor(Math.round(note) / 12) - 1}`;
+const inTune = (note) => { // and how many cents it is off, where one would hear it
+  const cents = Math.round(100 * (note - Math.round(note)));
+  return noteName(note) + (Math.abs(cents) < 5 ? "" : ` ${cents > 0 ? "+" : "−"}${Math.abs(cents)} cents`);
+};
 
 export const hertz = (octaves) => {
   const f = 2 ** octaves;
@@ -39,10 +43,11 @@ export function sentence(d, { labels, ranked, distance, pitched }) {
   const share = noiseShare(d.noise), parts = [];
   if (pitched) {
     const tone = share < 0.35 ? "a tone" : share < 0.7 ? "half a tone" : "some tone";
-    parts.push(share < 0.94 ? `${tone} at ${hertz(d.pitch)} (${noteName(noteOfOctaves(d.pitch))})` : "all noise");
+    parts.push(share < 0.94 ? `${tone} at ${hertz(d.pitch)} (${inTune(noteOfOctaves(d.pitch))})` : "all noise");
   }
   parts.push(`bright at ${hertz(d.brightness)}`, `gone in ${milliseconds(d.decay)}`);
-  return `${lead[0].toUpperCase()}${lead.slice(1)}: ${parts.join(", ")}.`;
+  const known = distance < 0.01 ? " It is a training sound, as the model knows it." : "";
+  return `${lead[0].toUpperCase()}${lead.slice(1)}: ${parts.join(", ")}.${known}`;
 }
 
 // What a kept sound is called
