@@ -438,9 +438,12 @@ def test_the_chapters_play_in_jupyterlab(browser, tmp_path):
         "--IdentityProvider.token=",
         f"--ServerApp.root_dir={tmp_path}",
     ]
-    lab = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    settings = tmp_path / "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"windowingMode": "none"}')  # else cells that are out of sight are taken out of the page
+    environment = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings")}
+    command = [sys.executable, "-m", "jupyterlab", *options]
+    lab = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         for _ in range(200):
             try:
