@@ -199,10 +199,10 @@ def main():
     parser.add_argument("--one-core", action="store_true", help="the browser has one core alone")
     given = parser.parse_args()
     run = open_run(given.run)
+    if given.one_core:  # before the browser's driver begins, which hands it on
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         file = write_page(folder, *load_to_play(run))
-        if given.one_core:
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         figures = measure_page(browser, file) | (measure_lab(browser, given.run.resolve()) if given.lab else {})
         figures["browser"] = browser.version
