@@ -199,7 +199,7 @@ def generate(
 ) -> Tensor:  # (n, T)
     "New sounds (n, T) from a prior, each with fresh noise; the same for the same seed."
     if not isinstance(n, int) or n < 1:
-        raise Refused(f"sounds to generate must be a whole number, at least 1, not {n!r}")
+        raise Refused(f"cannot generate {n!r} sounds: a whole number, at least 1, is needed")
     if not 0 <= temperature < math.inf:
         raise Refused(f"temperature must be 0 or more, and finite, not {temperature}")
     if prior.sizes["latent"] != math.prod(model.shape):

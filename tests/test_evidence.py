@@ -48,6 +48,7 @@ from samplevae.embeddings import (
     make_drumnet,
     mel,
 )
+from samplevae.evaluation import summary_sentences
 from samplevae.factors import DRUMS, draw
 from samplevae.metrics import frechet, frechet_infinity, kad, kid, median_bandwidth, prdc, realism, vendi
 from samplevae.novelty import find_copies, memorised
@@ -734,3 +735,19 @@ def test_a_pitch_that_moved_is_told_by_others_than_the_encoder_and_a_lost_one_is
     assert (tracked_pitch_error(plain, higher, 44_100) - 3).abs().median() < 0.2
     assert (tracked_pitch_error(plain, torch.randn_like(plain), 44_100) == 12).all()
     assert tracked_pitch_error(torch.randn_like(plain), plain, 44_100).isnan().all()
+
+
+def test_the_sentences_of_a_report_say_what_was_measured():
+    rows = [
+        {"sounds": name, "Fréchet ↓": {"value": v}}
+        for name, v in (("real, held out", 0.5), ("new, flow prior", 5.0), ("noise", 239.0))
+    ]
+    back = [
+        {"held-out sounds against": name, "log-mel, dB": {"value": dB}, "pitch, semitones": {"value": pitch}}
+        for name, dB, pitch in (("their reconstructions", 1.3, 0.6), ("another real sound", 14.6, 11.0))
+    ]
+    table = SimpleNamespace(label=["kick", "tom", ""])
+    store = SimpleNamespace(table=table, split=lambda name: range(1234))
+    first, second, third = summary_sentences(store, {"generation by mel": rows, "reconstruction": back})
+    assert "1,234 sounds of 2 labels" in first and "1.3 dB" in second and "0.6 semitones" in second
+    assert "5 from real" in third and "239" in third and "(mel)" in third

@@ -430,6 +430,7 @@ def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, mon
     monkeypatch.setattr(evaluation, "generation_tables", noted)
     monkeypatch.setattr(evaluation, "reconstruction_rows", noted_reconstruction)
     monkeypatch.setattr(evaluation, "save_run_figures", lambda *_: None)
+    monkeypatch.setattr(evaluation, "summary_sentences", lambda *_: [])
     config = Config.preset("smoke", samples=8)
     run, model = Run.create(tmp_path / "run", config), SampleVAE(config).eval()
     fit_priors(run, store, model)
