@@ -6,6 +6,7 @@ benchmarks/results/real.json and four pictures in nbs/images. What is played the
 """
 
 import sys
+import time
 
 import torch
 
@@ -22,7 +23,7 @@ from samplevae.monitoring import (
     reconstruct,
     reconstruction_energy_distance,
 )
-from samplevae.pitch import tracked_pitch_error
+from samplevae.pitch import certain_pitch, tracked_pitch_error
 from samplevae.reconstruction import log_mel
 from samplevae.training import best_and_worst_reconstructions, training_summary
 from samplevae.vae import SampleVAE
@@ -43,11 +44,12 @@ def main(folder):
     run = open_run(folder)
     store, entry = prepare_store(run), run.manifest()["train"]
     x, rows = held_out(store).sample(256).sounds(), {}
+    pitch = certain_pitch(x, store.rate)
     models = {"before": run / "before"} if (run / "before").exists() else {}
     for name, path in (models | {"in the end": run / "vae"}).items():
         model = SampleVAE.from_pretrained(path)
         y = reconstruct(model, x, 16)
-        moved = tracked_pitch_error(x, y, store.rate)
+        moved = tracked_pitch_error(pitch, y, store.rate)
         rows[name] = (
             training_summary(model, store)
             | {"energy distance": reconstruction_energy_distance(model, x)}
@@ -71,7 +73,12 @@ def main(folder):
     for name, chosen in {"real_extremes": ten, "real_middle": middle, "real_pitched": pitched}.items():
         plot_pairs(x[chosen], y[chosen], store.rate).savefig(CLONE / f"nbs/images/{name}.png", dpi=64)
     plot_curves(TrainingLog(run / "train.jsonl").rows).savefig(CLONE / "nbs/images/real_curves.png", dpi=64)
-    about = {"settings": describe_settings(run.config), "minutes": entry["seconds"] / 60, "hardware": entry["hardware"]}
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "settings": describe_settings(run.config),
+        "minutes": entry["seconds"] / 60,
+        "hardware": entry["hardware"],
+    }
     write_json(CLONE / "benchmarks/results/real.json", about | {"sounds": len(store.split("train")), "rows": rows})
 
 

@@ -28,7 +28,7 @@ from samplevae.experiments import (
 )
 from .files import read_json
 from .report import readable_rows
-from .runs import Run
+from .runs import Run, is_run
 from .settings import Refused, STAGES, Stopped
 from .sources import parse_source
 
@@ -86,12 +86,7 @@ OPTION_OF_SETTING = {name: name for name in ("preset", "data", "devices", "nodes
 def add_play_command(commands: Any) -> None:
     "`play`."
     add = commands.add_parser("play", help="the instrument of a run, in the browser").add_argument
-    add(
-        "what",
-        nargs="?",
-        type=Path,
-        help="a run, or a folder of sounds to learn from; default: the newest run in outputs",
-    )
+    add("what", nargs="?", type=Path, help="a run, or a folder of sounds; default: the newest run in outputs")
     add("--serve", action="store_true", help="decode here instead of in the page, at 127.0.0.1: any head")
     add("--port", type=int, default=0, help="of the server; default: any that is free")
     add("--no-browser", action="store_true", help="do not open it, only say where it is")
@@ -206,16 +201,19 @@ def run_to_play(what: Path | None) -> Path:
     if what is not None and not what.expanduser().is_dir():
         raise Refused(f"there is no folder {what}: give a run, or a folder of sounds")
     run = newest_run() if what is None else what.expanduser()
-    if run is not None and (run / "vae").is_dir():
+    if run and (run / "vae").is_dir():
         return run
-    own, command = (["--data", str(run)], f"samplevae run --data {run}") if run else ([], "make run")
-    out = Path("outputs") / f"cpu-{run.resolve().name}" if run else Path("outputs/cpu")
+    if run and is_run(run):
+        raise Refused(f"the run {run} is not trained to its end: samplevae run, with the same settings, goes on")
+    command = ["run", "--data", str(run)] if run else ["run"]
+    out = Path("outputs") / (f"cpu-{run.resolve().name}" if run else "cpu")
     if not (out / "vae").is_dir() or not open_run(out).finished("prior"):
-        text = f"there is no instrument {f'of {run}' if run else 'here'} yet: {command} makes one in ten minutes"
+        how = " ".join(["samplevae", *command]) if run else "make run"
+        text = f"there is no instrument {f'of {run}' if run else 'here'} yet: {how} makes one in ten minutes"
         if not sys.stdin.isatty() or input(f"{text}. Now? [y/N] ").strip().lower() not in ("y", "yes"):
             raise Refused(text)
-        if main(["run", *own]):
-            raise Refused(f"{command} did not end well")
+        if main(command):
+            raise Refused(f"{how} did not end well")
     return out
 
 # %% ../nbs/97_cli.ipynb #c0ffee04
@@ -229,8 +227,7 @@ def play_command(options: argparse.Namespace) -> None:
     if options.serve:
         from samplevae.playing import PlayedModel, make_server
 
-        name = run.path.name
-        server, address = make_server(PlayedModel(*load_to_play(run), name), name, options.port)
+        server, address = make_server(PlayedModel(*load_to_play(run), run.path.name), run.path.name, options.port)
         print(f"play    {address}\nCtrl-C ends it", flush=True)
         options.no_browser or webbrowser.open(address)
         return server.serve_forever()

@@ -32,7 +32,7 @@ from .intervals import Score, TooFewPoints, group_half_masks
 from .metrics import realism
 from .monitoring import held_out, reconstruct
 from .novelty import latent_novelty, nearest_neighbours, novelty_rows, planted_copies
-from .pitch import tracked_pitch_error
+from .pitch import certain_pitch, tracked_pitch_error
 from .prior import PRIORS, encode_posteriors, generate, load_prior, sample_vectors
 from .reconstruction import reconstruction_metrics
 from .runs import Progress, Run, pick_device
@@ -80,18 +80,15 @@ def reconstruction_rows(
     store: Store,
 ) -> list[dict[str, Any]]:
     "Distances of sounds to their reconstructions, and to yardsticks."
-    groups, rate = store.table.group.to_numpy(str), store.rate
+    groups, rate, pitch = store.table.group.to_numpy(str), store.rate, certain_pitch(x, store.rate)
     others = {"those of an untrained model": untrained, "one sound for all": same.expand_as(x)}
     others |= {"another real sound": x.roll(1, 0), "silence": 0 * x}
     rows = []
     for name, other in ({"their reconstructions": y} | others).items():
-        parts = [
-            reconstruction_metrics(a, b, rate) | {"pitch, semitones": tracked_pitch_error(a, b, rate)}
-            for a, b in zip(x.split(64), other.split(64), strict=True)
-        ]
-        values = {
-            key: mean_with_interval(torch.cat([part[key] for part in parts]), groups).as_dict() for key in parts[0]
-        }
+        parts = [reconstruction_metrics(a, b, rate) for a, b in zip(x.split(64), other.split(64), strict=True)]
+        values = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        values["pitch, semitones"] = tracked_pitch_error(pitch, other, rate)
+        values = {key: mean_with_interval(value, groups).as_dict() for key, value in values.items()}
         counts = {"number": len(x), "groups": len(np.unique(groups))}
         rows.append({"held-out sounds against": name} | counts | values)
     return rows

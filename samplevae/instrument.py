@@ -35,7 +35,7 @@ from .latents import DESCRIPTORS, decode_parts, describe_sounds
 from .prior import FlowPrior, NormalPrior, encode_posteriors, load_prior
 from .report import write_report
 from .settings import Refused
-from .vae import SampleVAE
+from .vae import ModelConfig, SampleVAE
 
 if TYPE_CHECKING:
     from samplevae.runs import Run
@@ -88,9 +88,8 @@ def prior_tensors(prior: nn.Module) -> dict[str, np.ndarray]:
     return tensors
 
 
-def decodes_in_page(model: SampleVAE) -> bool:
-    "Whether the page can decode this model by itself: the head istft, from one vector, with hops of a power of two."
-    config = model.config
+def decodes_in_page(config: ModelConfig) -> bool:
+    "Whether the page can decode such a model by itself: the head istft, from one vector, with hops of a power of two."
     return (
         config.head == "istft" and config.latent_shape == "vector" and not config.hop_length & (config.hop_length - 1)
     )
@@ -226,7 +225,7 @@ def page_html(title: str, pack: bytes = b"", encoder: bytes = b"") -> str:
 
 def write_page(run: Path, model: SampleVAE, prior: nn.Module, store: Store) -> Path:
     "Write the instrument of a run beside it: `play.html`."
-    if not decodes_in_page(model):
+    if not decodes_in_page(model.config):
         head = f"head {model.config.head}, latent shape {model.config.latent_shape}"
         raise Refused(f"the page cannot decode this model by itself ({head}): samplevae play --serve plays it")
     page = Path(run) / "play.html"
@@ -256,9 +255,6 @@ def page_is_current(run: Run) -> bool:
 
 def write_instrument(run: Run, description: str) -> None:
     "Write the page of a finished run beside it, where the page can play it, and lead to it from the report."
-    if page_is_current(run):
-        return
-    model, prior, store = load_to_play(run)
-    if decodes_in_page(model):
-        write_page(run.path, model, prior, store)
+    if decodes_in_page(run.config) and not page_is_current(run):
+        write_page(run.path, *load_to_play(run))
         write_report(run, description)

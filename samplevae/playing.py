@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['ANSWERS', 'PlayedModel', 'answer_decode', 'answer_jacobian', 'answer_nearest', 'answer_encode', 'answer_to_vector',
-           'answer_to_base', 'answer_page', 'Instrument', 'PageHandler', 'make_server']
+__all__ = ['ANSWERS', 'PlayedModel', 'answer_decode', 'answer_jacobian', 'answer_nearest', 'answer_encode', 'answer_page',
+           'Instrument', 'PageHandler', 'make_server']
 
 # %% ../nbs/52_playing.ipynb #fc19a6dc
 import hmac
@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from .instrument import PAGE, bundle_modules, decodes_in_page, pack_instrument, page_html, worker_script
 from .latents import DESCRIPTORS, decode_parts, describe_vectors, descriptor_jacobian
-from .prior import FlowPrior
 from .settings import Refused
 from .vae import SampleVAE
 
@@ -41,7 +40,7 @@ class PlayedModel:
 
     def __init__(self, model: SampleVAE, prior: nn.Module, store: Store, name: str = "model") -> None:
         self.model, self.prior, self.lock = model.cpu().eval(), prior.cpu(), threading.Lock()
-        self.in_page = decodes_in_page(model)
+        self.in_page = decodes_in_page(model.config)
         packs = pack_instrument(self.model, self.prior, store, name, weights=self.in_page)
         self.packs = dict(zip(("pack", "encoder"), packs, strict=True))
 
@@ -87,25 +86,10 @@ def answer_encode(played: PlayedModel, given: dict[str, Any]) -> dict[str, Any]:
     return {"z": played.model.encode(wave).mean.flatten()}
 
 # %% ../nbs/52_playing.ipynb #c793faed
-def answer_to_vector(played: PlayedModel, given: dict[str, Any]) -> dict[str, Any]:
-    "Standard normal numbers -> vectors, by the prior."
-    base, prior = played.vectors(given["bases"]), played.prior
-    return {
-        "vectors": list(
-            prior.flow().transform.inv(base) * prior.scale + prior.mean if isinstance(prior, FlowPrior) else base
-        )
-    }
-
-
-def answer_to_base(played: PlayedModel, given: dict[str, Any]) -> dict[str, Any]:
-    "A vector -> its standard normal numbers, by the prior."
-    z, prior = played.vectors([given["z"]]), played.prior
-    return {"base": prior.flow().transform((z - prior.mean) / prior.scale)[0] if isinstance(prior, FlowPrior) else z[0]}
-
-
 ANSWERS: dict[str, Callable[[PlayedModel, dict[str, Any]], dict[str, Any]]] = {
     "decode": answer_decode, "jacobian": answer_jacobian, "nearest": answer_nearest, "encode": answer_encode,
-    "toVector": answer_to_vector, "toBase": answer_to_base,
+    "toVector": lambda played, given: {"vectors": list(played.prior.from_base(played.vectors(given["bases"])))},
+    "toBase": lambda played, given: {"base": played.prior.to_base(played.vectors([given["z"]]))[0]},
     "waves": lambda played, given: {"waves": list(played.decode(given)[0])},
 }  # fmt: skip
 
@@ -127,7 +111,7 @@ def answer_page(played: PlayedModel, what: str, given: dict[str, Any]) -> bytes:
             raise Refused(f"there is no question {what!r}")
         with played.lock:
             answer = {name: place(value) for name, value in ANSWERS[what](played, given).items()}
-    except (Refused, KeyError, TypeError, ValueError) as error:
+    except (Refused, AttributeError, KeyError, TypeError, ValueError) as error:
         arrays, answer = [], {"error": f"{error}"}
     text = json.dumps(answer).encode()
     text += b" " * (-len(text) % 4)
@@ -165,17 +149,19 @@ class PageHandler(BaseHTTPRequestHandler):
     key: str
 
     def respond(self, status: int, content: bytes, kind: str = "text/plain") -> None:
+        "Send an answer, which no cache keeps."
         self.send_response(status)
-        for header, value in {
-            "Content-Type": kind,
-            "Content-Length": len(content),
-            "Cache-Control": "no-store",
-        }.items():
-            self.send_header(header, str(value))
+        for header, value in (
+            ("Content-Type", kind),
+            ("Content-Length", f"{len(content)}"),
+            ("Cache-Control", "no-store"),
+        ):
+            self.send_header(header, value)
         self.end_headers()
         self.wfile.write(content)
 
     def is_own(self) -> bool:
+        "Whether the browser asked for this machine by its name."
         port = self.server.server_address[1]  # under another name, a foreign page would have led the browser here
         return self.headers.get("Host") in (f"127.0.0.1:{port}", f"localhost:{port}")
 

@@ -78,6 +78,14 @@ class NormalPrior(nn.Module):
         "The log density, in nats."
         return -0.5 * (z**2 + math.log(2 * math.pi)).sum(1)
 
+    def to_base(self, z: Tensor) -> Tensor:  # (B, N) -> (B, N)
+        "Vectors -> the standard normal numbers that they come from: themselves."
+        return z
+
+    def from_base(self, base: Tensor) -> Tensor:  # (B, N) -> (B, N)
+        "Standard normal numbers -> vectors: themselves."
+        return base
+
     def sample(self, shape: tuple[int, ...] = (), temperature: float = 1.0) -> Tensor:  # (*shape, N)
         "Vectors, farther from the middle the higher the temperature."
         return temperature * torch.randn(*shape, len(self.mean), device=self.mean.device)
@@ -98,11 +106,17 @@ class FlowPrior(nn.Module):
         "The log density, in nats."
         return self.flow().log_prob((z - self.mean) / self.scale) - self.scale.log().sum()
 
+    def to_base(self, z: Tensor) -> Tensor:  # (B, N) -> (B, N)
+        "Vectors -> the standard normal numbers that the flow warps into them."
+        return self.flow().transform((z - self.mean) / self.scale)
+
+    def from_base(self, base: Tensor) -> Tensor:  # (B, N) -> (B, N)
+        "Standard normal numbers -> vectors: the way back."
+        return self.flow().transform.inv(base) * self.scale + self.mean
+
     def sample(self, shape: tuple[int, ...] = (), temperature: float = 1.0) -> Tensor:  # (*shape, N)
         "Vectors, farther from the middle the higher the temperature."
-        distribution = self.flow()
-        base = temperature * distribution.base.sample(shape)
-        return distribution.transform.inv(base) * self.scale + self.mean
+        return self.from_base(temperature * self.flow().base.sample(shape))
 
 # %% ../nbs/38_prior.ipynb #4b5a9bab
 def fit_flow(

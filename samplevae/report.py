@@ -75,19 +75,17 @@ def dot_chart(title: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
             "↓"
         ):  # noise is not worse than real sounds: nothing can be read off it
             continue
-
-        def place(value: float) -> float:
-            return 100 * max(0.0, min(1.0, (value - best["value"]) / way)) ** 0.5  # noqa: B023
-
         dots = []
         for number, row in enumerate(sets):
             if isinstance(value := row[metric], dict):
-                ends = sorted((place(value["low"]), place(value["high"])))
+                shares = {key: max(0.0, min(1.0, (end - best["value"]) / way)) for key, end in value.items()}
+                place = {key: 100 * share**0.5 for key, share in shares.items()}
+                ends = sorted((place["low"], place["high"]))
                 text = f"{row['sounds']}: {format_value(value)}"
                 dots.append(
                     {
                         "set": number,
-                        "at": place(value["value"]),
+                        "at": place["value"],
                         "low": ends[0],
                         "wide": ends[1] - ends[0],
                         "text": text,

@@ -126,18 +126,25 @@ def test_every_slider_moves_the_sound(page):
 
 
 def test_a_drag_is_heard_and_nothing_is_left_in_the_queue(page):
-    rail = page.locator(".fader[data-name=pitch] .rail, .fader[data-name=decay] .rail").first
+    rail = page.locator(".fader[data-name=pitch] .rail")
     box = rail.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     for i in range(100):
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * (0.5 + 0.4 * np.sin(i / 9)))
-    target = page.evaluate(f"[...{S}.now.z]")
     page.mouse.up()
-    page.wait_for_timeout(100)
+    wait_until(page, f"{S}.now.sound.z.every((x, k) => x === {S}.now.z[k])")
+    target = 8 + 2 * page.evaluate(f"{S}.now.sound.z[0]")
+    shown = float(
+        page.locator(".fader[data-name=pitch] .cap").evaluate(
+            "cap => getComputedStyle(cap.parentElement).getPropertyValue('--p')"
+        )
+    )
+    low, high = page.evaluate("[instrument.ui.faders.pitch.low, instrument.ui.faders.pitch.high]")
+    assert target == pytest.approx(low + shown * (high - low), abs=0.02), "where the hand let go"
     stats = page.evaluate(f"({{ asked: {S}.asked, decoded: {S}.stats.decode.length, dropped: {S}.stats.dropped }})")
     assert stats["decoded"] + stats["dropped"] >= stats["asked"] - 1, "all were heard or rightly left out"
-    assert np.allclose(page.evaluate(f"[...{S}.now.sound.z]")[:1], target[:1], atol=0.5) and stats["asked"] > 50
+    assert stats["asked"] > 50
 
 
 def test_chance_locks_history_and_seeds(page):
@@ -173,7 +180,7 @@ def test_a_locked_descriptor_stays_where_it_was_locked(page):
         page.keyboard.press("Enter")
         page.wait_for_timeout(400)
         settle(page)
-        assert page.evaluate(f"{S}.held.wanted.decay") == locked
+        assert page.evaluate(f"{S}.held.wanted.decay") == locked, "where it was locked, not where it has drifted to"
 
 
 def test_a_macro_pulled_fast_ends_nearer_to_where_it_was_pulled(page):
@@ -188,7 +195,7 @@ def test_a_macro_pulled_fast_ends_nearer_to_where_it_was_pulled(page):
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x, y - 25, steps=4)
-    target = page.evaluate(f"{S}.hand.target")
+    target = page.evaluate(f"{S}.hand.wanted.brightness")
     page.mouse.up()
     page.wait_for_timeout(1500)
     settle(page)

@@ -222,16 +222,17 @@ def test_a_polite_stop_saves_first_and_the_end_is_the_same(tmp_path, monkeypatch
     broken, _ = smoke(tmp_path / "broken", **TWO_PHASES, save_every=1000)
     undisturbed, batch_of = training.train(whole, store), training_batch
 
-    def told_at(number):
+    def told_at(number, how):
         def sounds(*arguments):
             if arguments[2] == number:
-                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(how)
             return batch_of(*arguments)
 
         return sounds
 
-    for number in 2, 5, 8:  # in the first phase, at its last step, in the second
-        monkeypatch.setattr(training, "training_batch", told_at(number))
+    # in the first phase, at its last step, in the second; a cluster's signal, and Ctrl-C
+    for number, how in (2, signal.SIGTERM), (5, signal.SIGINT), (8, signal.SIGTERM):
+        monkeypatch.setattr(training, "training_batch", told_at(number, how))
         with pytest.raises(Stopped, match=f"saved at step {number + 1} of 10"):
             training.train(broken, store)
     monkeypatch.setattr(training, "training_batch", batch_of)

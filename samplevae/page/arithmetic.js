@@ -117,3 +117,10 @@ export function solve(A, b) {
   return x;
 }
 export const invert = (A) => A.map((_, k) => solve(A, A.map((_, i) => +(i === k))));
+
+// A point on the way from a to b, along an arc: of normal numbers, each such point is as likely as the ends
+export function arc(a, b, t) {
+  const dot = a.reduce((sum, x, k) => sum + x * b[k], 0), angle = Math.acos(clamp(dot / Math.hypot(...a) / Math.hypot(...b) || 0, -1, 1)), sin = Math.sin(angle);
+  const [p, q] = sin > 1e-3 ? [Math.sin((1 - t) * angle) / sin, Math.sin(t * angle) / sin] : [1 - t, t];
+  return a.map((x, k) => p * x + q * b[k]);
+}

@@ -1,5 +1,5 @@
 // Chance and mixtures: dice, variation, temperature and the seed; A and B and the morph between; labels, and a mix of them.
-import { clamp } from "./arithmetic.js";
+import { arc } from "./arithmetic.js";
 import { makeSlider } from "./sliders.js";
 
 const PIPS = { 1: [12, 12], 2: [6, 6], 3: [18, 18], 4: [18, 6], 5: [6, 18], 6: [6, 12], 7: [18, 12] };
@@ -7,7 +7,7 @@ const FACES = [[1], [2, 3], [1, 2, 3], [2, 3, 4, 5], [1, 2, 3, 4, 5], [2, 3, 4, 
 
 export function addChance(ui) {
   const { session, $ } = ui, { backend } = session, field = $("seed");
-  ui.variation = 0.4; ui.temperature = 0.9;
+  ui.variation = 0.25; ui.temperature = 0.9;
   const dial = (name, label, low, high, key, text) => makeSlider($(name), { label, low, high, learn: ui.learn, value: () => ui[key], text, input: (v) => { ui[key] = v; ui.shown(); } });
   const vary = dial("vary", "Variation, from the same to anything", 0.02, 1, "variation", (v) => `${Math.round(100 * v)} percent`);
   const heat = dial("heat", "Temperature, from typical to odd", 0.3, 1.3, "temperature", (v) => v.toFixed(2));
@@ -37,13 +37,6 @@ export function addChance(ui) {
   ui.acts.noise = () => { session.now.fresh = 1 + Math.floor(Math.random() * 2 ** 31); session.decode(session.now.z, { play: "hit" }); };
 }
 
-// Points on the way between vectors, in the base space, along an arc: every point is as likely as the ends
-function arc(a, b, t) {
-  const dot = a.reduce((sum, x, k) => sum + x * b[k], 0), angle = Math.acos(clamp(dot / Math.hypot(...a) / Math.hypot(...b) || 0, -1, 1)), sin = Math.sin(angle);
-  const [p, q] = sin > 1e-3 ? [Math.sin((1 - t) * angle) / sin, Math.sin(t * angle) / sin] : [1 - t, t];
-  return a.map((x, k) => p * x + q * b[k]);
-}
-
 export function addMorph(ui) {
   const { session, $ } = ui, { backend } = session, two = ui.two = { A: null, B: null, t: 0 };
   let asked = 0;
@@ -53,7 +46,7 @@ export function addMorph(ui) {
       two.t = v;
       if (!two.A || !two.B) return;
       const mine = ++asked, z = v === 0 ? two.A.z : v === 1 ? two.B.z : await backend.toVector(arc(two.A.base, two.B.base, v));
-      if (mine === asked) { session.base = session.jacobian = null; session.decode(z, { play: "drag", event }); }
+      if (mine === asked) { session.jacobian = null; session.decode(z, { play: "drag", event }); }
     },
     done: () => session.remember(),
   });
@@ -90,7 +83,7 @@ export function addLabels(ui) {
     const size = used.reduce((s, [l, amount]) => s + amount / total * Math.hypot(...bases[l]), 0) / (Math.hypot(...sum) || 1);
     const z = used.length === 1 ? session.vector(ui.middle[used[0][0]]) : await backend.toVector(sum.map((x) => x * size));
     if (session.held.pitch) z[0] = session.now.z[0];
-    if (mine === asked) { session.base = session.jacobian = null; session.decode(z, { play: "drag", event }); }
+    if (mine === asked) { session.jacobian = null; session.decode(z, { play: "drag", event }); }
   }
   labels.forEach((label, l) => {
     const button = document.createElement("button");

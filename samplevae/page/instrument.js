@@ -6,6 +6,7 @@ import { addPattern } from "./pattern.js";
 import { drawSpectrogram, drawWave, PlayHead, readColours } from "./pictures.js";
 import { Session } from "./session.js";
 import { addMacros, addNumbers } from "./sliders.js";
+import { fromStorage, toStorage } from "./storage.js";
 import { addTray } from "./tray.js";
 import { noiseShare, sentence } from "./words.js";
 
@@ -71,10 +72,10 @@ export function mount(root, backend, { keysOn = root, hash = false, began = 0, o
     theme: () => setTheme(dark() ? "light" : "dark"),
   });
   const dark = () => inst.classList.contains("dark") || (!inst.classList.contains("light") && matchMedia("(prefers-color-scheme: dark)").matches);
-  function setTheme(name, keep = true) {
+  function setTheme(name, lasting = true) {
     if (name) { inst.classList.remove("dark", "light"); inst.classList.add(name); if (hash) document.documentElement.style.colorScheme = name; }
     ui.ink = readColours(inst); ui.button("theme").textContent = dark() ? "Light" : "Dark";
-    if (keep && name) try { localStorage.setItem("samplevae:theme", name); } catch { /* for this visit only */ }
+    if (lasting && name) toStorage("theme", name);
     ui.draw();
   }
   inst.addEventListener("click", (e) => { const act = e.target.closest("[data-do]")?.dataset.do; if (act && !(ui.learning() && ["dice", "undo", "keep"].includes(act))) acts[act](e); });
@@ -117,8 +118,7 @@ export function mount(root, backend, { keysOn = root, hash = false, began = 0, o
   const watcher = new ResizeObserver(measure), scheme = matchMedia("(prefers-color-scheme: dark)"), rescheme = () => setTheme();
   watcher.observe(inst); scheme.addEventListener("change", rescheme);
   ui.dispose.push(() => watcher.disconnect(), () => scheme.removeEventListener("change", rescheme), () => session.loop(false), () => session.voice.close());
-  let theme = null;
-  try { theme = localStorage.getItem("samplevae:theme"); } catch { /* as the system has it */ }
+  const theme = fromStorage("theme"); // else as the system has it
   setTheme(theme === "dark" || theme === "light" ? theme : null, false); measure(); ui.buttons();
   const first = (hash && fromHash(session.N)) || session.vector(ui.middle?.[0] ?? 0);
   const opened = session.go(first, { name: backend.about.labels[0] ?? "", play: "" }).then(() => addTray(ui)).then(() => ui.buttons());

@@ -1,5 +1,6 @@
 // Notes: a piano to click, letters to type, MIDI; and MIDI learn for sliders and buttons.
 import { clamp } from "./arithmetic.js";
+import { fromStorage, toStorage } from "./storage.js";
 import { noteName, octavesOfNote } from "./words.js";
 
 const LETTERS = Object.fromEntries([..."zsxdcvgbhnjm"].map((c, i) => [c, i]).concat([..."q2w3er5t6y7ui"].map((c, i) => [c, i + 12])));
@@ -37,7 +38,7 @@ export function addKeyboard(ui) {
     for (let n = from; n <= from + 12 * octaves; n++) {
       const black = [1, 3, 6, 8, 10].includes(n % 12), key = document.createElement("button"), letter = ui.typing ? LETTER_OF[n - from] : "";
       key.className = black ? "black" : "white"; key.dataset.note = n; key.tabIndex = n === from ? 0 : -1; key.setAttribute("aria-label", noteName(n));
-      key.innerHTML = `<kbd>${letter ?? ""}</kbd>${n % 12 ? "" : noteName(n)}`;
+      key.innerHTML = `<kbd>${letter ?? ""}</kbd>${black ? "" : n % 12 ? noteName(n)[0] : noteName(n)}`;
       if (black) key.style.left = `calc(100% / ${7 * octaves + 1} * ${whites})`; else whites++;
       key.addEventListener("pointerdown", (e) => {
         e.preventDefault();
@@ -53,7 +54,7 @@ export function addKeyboard(ui) {
   }
   ui.fitPiano = () => { const w = $("piano").clientWidth; if ((w > 1000 ? 4 : w > 500 ? 3 : 2) !== showPiano.octaves) showPiano(); };
   const shift = (by) => { ui.octave = clamp(ui.octave + by, 0, 7); showPiano(); };
-  Object.assign(ui.acts, { octdown: () => shift(-1), octup: () => shift(1), tuning() { ui.tuning = !ui.tuning; ui.button("tuning").setAttribute("aria-pressed", ui.tuning); }, typing() { ui.typing = !ui.typing; ui.button("typing").setAttribute("aria-pressed", ui.typing); showPiano(); } });
+  Object.assign(ui.acts, { octdown: () => shift(-1), octup: () => shift(1), tuning() { ui.tuning = !ui.tuning; ui.button("tuning").setAttribute("aria-pressed", ui.tuning); if (ui.tuning) ui.say("A key now sets the pitch of this sound. Tune again: keys only play it."); }, typing() { ui.typing = !ui.typing; ui.button("typing").setAttribute("aria-pressed", ui.typing); showPiano(); } });
   // A letter that was typed as a note -> whether it was one
   ui.typed = (e) => {
     const n = ui.typing ? LETTERS[e.key.toLowerCase()] : undefined;
@@ -67,9 +68,9 @@ export function addKeyboard(ui) {
 
 // MIDI: notes play; with Learn, a control or a pad of the device is bound to the slider or button that is touched
 export function addMidi(ui) {
-  const { session } = ui, targets = new Map(), key = "samplevae:midi", button = ui.button("midi"), learnButton = ui.button("learn");
-  let bound = {}, learning = false, target = null;
-  try { bound = JSON.parse(localStorage.getItem(key) ?? "{}"); } catch { /* nothing was bound */ }
+  const { session } = ui, targets = new Map(), button = ui.button("midi"), learnButton = ui.button("learn");
+  const bound = fromStorage("midi", {});
+  let learning = false, target = null;
   ui.learn = (element, label, set) => {
     targets.set(label, set);
     element.addEventListener("pointerdown", () => { if (learning) choose(label); }, true);
@@ -91,7 +92,7 @@ export function addMidi(ui) {
     if (kind !== 0xb0 && kind !== 0x90) return;
     if (learning && target && (kind === 0xb0 || b)) {
       bound[source] = target; ui.say(`${source.split(" ").slice(0, 2).join(" ")} now moves: ${target}.`); target = null;
-      try { localStorage.setItem(key, JSON.stringify(bound)); } catch { /* for this visit only */ }
+      toStorage("midi", bound);
     } else if (bound[source] && targets.has(bound[source])) targets.get(bound[source])(b / 127);
     else if (kind === 0x90 && b) (status & 15) === 9 ? ui.recall(a - 36) : ui.note(a, b / 127);
   }

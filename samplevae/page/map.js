@@ -32,7 +32,7 @@ export class SoundMap {
     const { session, axes, span } = this, S = axes.map((a, i) => axes.map((b, j) => a.reduce((sum, x, k) => sum + x * b[k], i === j ? 1e-9 : 0)));
     const [p, q] = solve(S, [dx * (span[0][1] - span[0][0]), dy * (span[1][1] - span[1][0])]), held = session.held.pitch;
     const z = Float32Array.from(from, (x, k) => k === 0 && held ? x : x + (axes[0][k] * p + axes[1][k] * q) * session.about.std[k]);
-    session.base = session.jacobian = null;
+    session.jacobian = null;
     session.decode(z, { play: "drag", event });
   }
 
@@ -76,7 +76,7 @@ export class SoundMap {
     const take = (i, event) => { // dragged over a training sound
       const z = session.vector(i);
       if (session.held.pitch) z[0] = session.now.z[0];
-      session.now.name = session.label(i); session.base = session.jacobian = null;
+      session.now.name = session.label(i); session.jacobian = null;
       session.decode(z, { play: "drag", event });
     };
     canvas.addEventListener("pointerdown", (e) => {
@@ -117,33 +117,19 @@ export function addPad(ui) {
     select.value = ["brightness", "decay"][c]; select.onchange = () => ui.draw();
   });
   const range = (c) => ui.faders[chosen[c].value], share = (c) => clamp((session.descriptors[chosen[c].value] - range(c).low) / (range(c).high - range(c).low), 0, 1);
-  let hand = null;
+  let finger = null;
   const aim = (e) => {
-    const [x, y, w, h] = place(canvas, e), at = [clamp(x / w, 0, 1), clamp(1 - y / h, 0, 1)];
-    hand.wanted = Object.fromEntries(chosen.map((select, c) => [select.value, range(c).low + at[c] * (range(c).high - range(c).low)]));
-    hand.event = e.timeStamp; hand.at = at;
-    if (!hand.jacobian) return;
-    const d = session.step(hand.wanted, hand.jacobian, hand.descriptors, hand.keep);
-    session.decode(hand.z.map((v, k) => v + d[k]), { play: "drag", event: e.timeStamp });
+    const [x, y, w, h] = place(canvas, e);
+    finger = [clamp(x / w, 0, 1), clamp(1 - y / h, 0, 1)];
+    session.aim(Object.fromEntries(chosen.map(({ value }, c) => [value, range(c).low + finger[c] * (range(c).high - range(c).low)])), e.timeStamp);
   };
-  canvas.addEventListener("pointerdown", async (e) => {
+  canvas.addEventListener("pointerdown", (e) => {
     if (e.button) return;
     canvas.setPointerCapture(e.pointerId);
-    const mine = hand = { ...session.now.sound, keep: session.descriptors, jacobian: session.jacobian, at: [0.5, 0.5] };
-    aim(e);
-    while (hand === mine) { // measured anew where the sound has come to
-      const from = mine.jacobian ? session.now.sound : mine, jacobian = await session.measureJacobian(from.z);
-      if (hand !== mine) return;
-      Object.assign(mine, { z: from.z, descriptors: from.descriptors, jacobian });
-      const d = session.step(mine.wanted, jacobian, mine.descriptors, mine.keep);
-      session.decode(mine.z.map((v, k) => v + d[k]), { play: "drag", event: mine.event });
-    }
+    session.grab(chosen.map(({ value }) => value)); aim(e);
   });
-  canvas.addEventListener(MOVE, (e) => { if (hand) aim(e); });
-  for (const type of ["pointerup", "pointercancel"]) canvas.addEventListener(type, async () => {
-    const mine = hand; hand = null;
-    if (mine) { await session.settle(mine.wanted, 5, mine.keep); session.hit(110); session.remember(); }
-  });
+  canvas.addEventListener(MOVE, (e) => { if (finger) aim(e); });
+  for (const type of ["pointerup", "pointercancel"]) canvas.addEventListener(type, () => { if (finger) { finger = null; session.release(); } });
   ui.onDraw(() => {
     const { g, w, h, ratio } = sizeCanvas(canvas), { ink } = ui;
     const columns = [0, 1].map((c) => range(c).column);
@@ -152,8 +138,9 @@ export function addPad(ui) {
       const [x, y] = [0, 1].map((c) => (columns[c][i] - range(c).low) / (range(c).high - range(c).low));
       g.fillRect(x * w, (1 - y) * h, 1.5 * ratio, 1.5 * ratio);
     }
-    const [x, y] = hand?.at ?? [share(0), share(1)];
-    g.strokeStyle = ink.red; g.lineWidth = 2.5 * ratio; g.beginPath(); g.arc(share(0) * w, (1 - share(1)) * h, 8 * ratio, 0, 7); g.stroke();
-    if (hand) { g.strokeStyle = ink.ink; g.lineWidth = ratio; g.beginPath(); g.moveTo(x * w - 6 * ratio, (1 - y) * h); g.lineTo(x * w + 6 * ratio, (1 - y) * h); g.moveTo(x * w, (1 - y) * h - 6 * ratio); g.lineTo(x * w, (1 - y) * h + 6 * ratio); g.stroke(); }
+        g.strokeStyle = ink.red; g.lineWidth = 2.5 * ratio; g.beginPath(); g.arc(share(0) * w, (1 - share(1)) * h, 8 * ratio, 0, 7); g.stroke();
+    if (!finger) return;
+    const [x, y] = finger;
+    g.strokeStyle = ink.ink; g.lineWidth = ratio; g.beginPath(); g.moveTo(x * w - 6 * ratio, (1 - y) * h); g.lineTo(x * w + 6 * ratio, (1 - y) * h); g.moveTo(x * w, (1 - y) * h - 6 * ratio); g.lineTo(x * w, (1 - y) * h + 6 * ratio); g.stroke();
   });
 }

@@ -14,7 +14,8 @@ export async function openPage() {
       document.getElementById("pack").remove();
       backend = await local(fromBase64(pack), script, async () => fromBase64(textOf("encoder")));
     } else {
-      const key = location.hash.slice(1);
+      const key = location.hash.slice(1) || sessionStorage.getItem("key"); // which a reload would lose
+      sessionStorage.setItem("key", key);
       history.replaceState(null, "", location.pathname);
       backend = await http(key, script);
     }

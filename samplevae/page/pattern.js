@@ -1,12 +1,13 @@
 // Sixteen steps: kept sounds in a beat, scheduled a little ahead on the audio clock, so that a busy page never shifts one.
+import { fromStorage, toStorage } from "./storage.js";
 
 export function addPattern(ui) {
-  const { session, $ } = ui, box = $("pattern"), tempo = $("tempo"), key = "samplevae:tempo";
+  const { session, $ } = ui, box = $("pattern"), tempo = $("tempo");
   let timer = 0, step = 0, next = 0;
   // The steps belong to the kept sound: they are saved with it. The first of all begins with four on the floor.
   const stepsOf = (kept) => kept.steps ??= Array.from({ length: 16 }, (_, s) => ui.kept.length === 1 && s % 4 === 0);
-  try { tempo.value = localStorage.getItem(key) ?? 120; } catch { /* as it is */ }
-  tempo.addEventListener("change", () => { try { localStorage.setItem(key, tempo.value); } catch { /* for this visit only */ } });
+  tempo.value = fromStorage("tempo", 120);
+  tempo.addEventListener("change", () => toStorage("tempo", tempo.value));
 
   function show() {
     $("beat").hidden = !ui.kept.length;
@@ -27,7 +28,7 @@ export function addPattern(ui) {
     const context = session.voice.ready, length = 15 / Math.min(300, Math.max(30, +tempo.value || 120)); // a sixteenth, s
     if (next < context.currentTime) next = context.currentTime + 0.05;
     for (; next < context.currentTime + 0.12; next += length, step = (step + 1) % 16) {
-      for (const kept of ui.kept) if (stepsOf(kept)[step]) session.voice.play(kept.wave, { choke: false, when: next, gain: 0.8 });
+      for (const sound of ui.kept) if (stepsOf(sound)[step]) session.voice.play(sound.wave, { choke: false, when: next, gain: 0.8 });
       const now = step, wait = 1000 * (next - context.currentTime);
       setTimeout(() => { for (const button of box.querySelectorAll("button")) button.classList.toggle("now", timer && +button.dataset.step === now); }, wait);
     }

@@ -14,7 +14,7 @@ export class Session {
     this.voice = new Voice(this.rate);
     // z: the whole vector, pitch and all; sound: the vector and the descriptors of what was decoded last
     this.now = { z: null, wave: null, sound: null, picture: null, octaves: null, fresh: 0, name: "" };
-    this.past = []; this.place = -1; this.locked = new Map(); this.ghost = null; this.base = null; this.jacobian = null;
+    this.past = []; this.place = -1; this.locked = new Map(); this.ghost = null; this.jacobian = null;
     this.stats = { decode: [], ready: [], dropped: 0, opened: 0 };
     this.listeners = {}; this.asked = 0; this.seen = 0; this.settling = 0; this.lastHit = 0; this.looping = 0;
     this.precision = this.inverseCovariance();
@@ -81,7 +81,7 @@ export class Session {
 
   // -- going somewhere: a gesture that has ended is remembered
   async go(z, { name = "", play = "hit", commit = true, event = performance.now(), ghost = null } = {}) {
-    Object.assign(this, { jacobian: null, base: null, ghost });
+    Object.assign(this, { jacobian: null, ghost });
     this.now.name = name; this.now.z = Float32Array.from(z); this.settling++;
     if (commit) this.remember(z, name);
     return this.decode(z, { play, event, start: commit });
@@ -137,11 +137,16 @@ export class Session {
     return step.map((x) => x * scale);
   }
 
+  // How far descriptors are from where they are wanted: the largest miss, in standard deviations of the training sounds
+  missed(wanted, descriptors) {
+    return Math.max(0, ...Object.keys(wanted).map((name) => Math.abs(wanted[name] - descriptors[name]) / this.about.descriptor_std[this.index[name]]));
+  }
+
   // Step until the sound is what was wanted: after a slider was let go, or chance was asked with locks
   // A step that leads away is halved: far from where it was measured, a Jacobian says little.
   async settle(wanted, rounds = 5, keep = this.descriptors) {
     const mine = ++this.settling;
-    const off = () => Math.max(0, ...Object.keys(wanted).map((name) => Math.abs(wanted[name] - this.descriptors[name]) / this.about.descriptor_std[this.index[name]]));
+    const off = () => this.missed(wanted, this.descriptors);
     for (let i = 0; i < rounds && off() > 0.03; i++) {
       this.jacobian = null;
       await this.studied();
@@ -172,25 +177,28 @@ export class Session {
     this.hit(); this.remember(this.now.z, name);
   }
 
-  // A macro in hand: from where, by which Jacobian; while it is held, the Jacobian is measured anew where the sound has come to
-  grab(name) {
-    const hand = this.hand = { name, ...this.now.sound, keep: this.descriptors, target: 0, jacobian: this.jacobian && equal(this.now.z, this.now.sound.z) ? this.jacobian : null };
-    this.settling++;
+  // Macros in hand, one by a slider or two by the pad: from where, by which Jacobian, and where they are wanted. While they
+  // are held, the Jacobian is measured anew where the sound has come to.
+  grab(names) {
+    const hand = { names, ...this.now.sound, keep: this.descriptors, wanted: {}, jacobian: this.jacobian && equal(this.now.z, this.now.sound.z) ? this.jacobian : null };
+    this.hand = hand; this.settling++;
     this.follow(hand);
-    return hand;
+  }
+  aim(wanted, event) {
+    Object.assign(this.hand, { wanted, event });
+    this.pull(this.hand);
   }
   pull(hand) {
     if (!hand.jacobian) return;
-    const d = this.step({ [hand.name]: hand.target }, hand.jacobian, hand.descriptors, hand.keep);
-    this.base = this.jacobian = null;
+    const d = this.step(hand.wanted, hand.jacobian, hand.descriptors, hand.keep);
+    this.jacobian = null;
     this.decode(hand.z.map((x, k) => x + d[k]), { play: "drag", event: hand.event });
     hand.event = 0; // it has been answered; what follows is refinement
   }
   async follow(hand) {
     while (this.hand === hand) {
       const at = hand.jacobian ? this.now.sound : hand;
-      const arrived = hand.jacobian && (equal(at.z, hand.z) || Math.abs(at.descriptors[hand.name] - hand.target) < 0.03 * this.about.descriptor_std[this.index[hand.name]]);
-      if (arrived) { await pause(40); continue; }
+      if (hand.jacobian && (equal(at.z, hand.z) || this.missed(hand.wanted, at.descriptors) < 0.03)) { await pause(40); continue; }
       let jacobian;
       try { jacobian = await this.measureJacobian(at.z); } catch (error) { this.tell("trouble", error); return; }
       if (this.hand !== hand) return;
@@ -202,8 +210,8 @@ export class Session {
   async release() {
     const hand = this.hand;
     this.hand = null;
-    if (hand) { await this.settle({ [hand.name]: hand.target }, 5, hand.keep); this.hit(110); }
-    if (hand && this.locked.has(hand.name)) this.locked.set(hand.name, this.descriptors[hand.name]);
+    if (hand) { await this.settle(hand.wanted, 5, hand.keep); this.hit(110); }
+    for (const name of hand?.names ?? []) if (this.locked.has(name)) this.locked.set(name, this.descriptors[name]);
     this.remember();
   }
 

@@ -67,7 +67,7 @@ export function addMacros(ui) {
     const d = session.descriptors, anew = kind !== lastKind || ui.ink !== lastInk || ui.narrow !== lastNarrow;
     [lastKind, lastInk, lastNarrow] = [kind, ui.ink, ui.narrow];
     for (const [name, fader] of Object.entries(ui.faders)) {
-      const inHand = fader.held || session.hand?.name === name;
+      const inHand = fader.held || session.hand?.names.includes(name);
       fader.value.textContent = fader.say(d[name]);
       fader.box.classList.toggle("live", inHand);
       if (!inHand) fader.show(d[name]);
@@ -91,13 +91,12 @@ function addMacro(ui, name, group) {
     input(v, event) {
       if (name === "pitch") { // known, not searched for
         const z = Float32Array.from(session.now.z);
-        z[0] = (v - 8) / 2; session.base = null;
+        z[0] = (v - 8) / 2; session.jacobian = null;
         session.decode(z, { play: "drag", event });
         return;
       }
-      const hand = session.hand?.name === name ? session.hand : session.grab(name);
-      Object.assign(hand, { target: v, event });
-      session.pull(hand);
+      if (!session.hand?.names.includes(name)) session.grab([name]);
+      session.aim({ [name]: v }, event);
     },
     done: () => session.release(), home: () => session.origin?.[name],
   });
@@ -126,7 +125,7 @@ export function addNumbers(ui) {
     row.insertAdjacentHTML("beforeend", `<span>${label}</span><span class="n"></span>`);
     shown.push(() => { slider.show(); row.querySelector(".n").textContent = options.value().toFixed(2); });
   };
-  const move = (z, event) => { session.base = session.jacobian = null; session.decode(z, { play: "drag", event }); };
+  const move = (z, event) => { session.jacobian = null; session.decode(z, { play: "drag", event }); };
   about.axes.forEach((axis, i) => {
     const value = () => session.now.z ? axis.reduce((sum, q, k) => sum + q * (session.now.z[k] - about.mean[k]) / about.std[k], 0) : 0;
     add($("directions"), `Direction ${i + 1}`, { low: -6, high: 6, value, input: (v, event) => { const by = v - value(); move(session.now.z.map((x, k) => x + by * axis[k] * about.std[k]), event); } });

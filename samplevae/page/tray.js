@@ -1,8 +1,9 @@
 // What one keeps: the tray, which survives a reload; eight snapshots, and the way through them; files to save and to open.
-import { clamp } from "./arithmetic.js";
+import { arc } from "./arithmetic.js";
 import { clipFromChannels, readFromZip, wavFile, zipFile } from "./files.js";
 import { drawWave } from "./pictures.js";
 import { makeSlider } from "./sliders.js";
+import { fromStorage, toStorage } from "./storage.js";
 import { noteOfOctaves, titleOf } from "./words.js";
 
 const FORMAT = 1; // of pack.json
@@ -11,16 +12,14 @@ const download = (content, name) => {
   a.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type: "audio/wav" })); a.download = name; a.click();
   setTimeout(() => URL.revokeObjectURL(a.href), 1e4);
 };
-const remembered = (key) => { try { return JSON.parse(localStorage.getItem(key) ?? "null"); } catch { return null; } };
-const remember = (key, value) => { try { localStorage.setItem(key, JSON.stringify(value)); return true; } catch { return false; } };
 
 export async function addTray(ui) {
-  const { session, $ } = ui, { about, backend, rate } = session, key = `samplevae:${about.id}`;
+  const { session, $ } = ui, { about, backend, rate } = session, key = about.id;
   ui.kept = [];
   const noteOf = (z) => session.pitched ? noteOfOctaves(8 + 2 * z[0]) : 60;
   const title = () => titleOf(session.descriptors, about.labels[session.among(session.now.z).ranked[0]?.[1]], session.pitched);
   const wav = (kept) => wavFile(kept.wave, rate, noteOf(kept.z));
-  const persist = () => { if (!remember(key, ui.kept.map(({ z, name, fresh, steps }) => ({ z: [...z], name, fresh, steps })))) ui.say("This browser keeps nothing from one visit to the next: save what you want to have."); };
+  const persist = () => { if (!toStorage(key, ui.kept.map(({ z, name, fresh, steps }) => ({ z: [...z], name, fresh, steps })))) ui.say("This browser keeps nothing from one visit to the next: save what you want to have."); };
   ui.titled = title;
 
   const add = (z, name, wave, fresh, steps) => ui.kept.push({ z: Float32Array.from(z), name, wave, fresh, steps });
@@ -100,7 +99,7 @@ export async function addTray(ui) {
     } catch (error) { ui.say(`${file.name} cannot be used: ${error.message}.`); }
   };
   addSnapshots(ui, `${key}:snapshots`);
-  const before = remembered(key);
+  const before = fromStorage(key);
   show();
   if (Array.isArray(before) && before.length) { await restore(before); show(); ui.buttons(); ui.draw(); ui.tell("kept"); }
 }
@@ -124,7 +123,7 @@ function packFiles(ui, wav) {
 // Eight places: an empty one takes the present sound, a full one gives it back; a slider goes from each to the next
 function addSnapshots(ui, key) {
   const { session, $ } = ui, { backend } = session, slots = Array(8).fill(null);
-  const saved = remembered(key);
+  const saved = fromStorage(key);
   if (Array.isArray(saved)) saved.slice(0, 8).forEach((z, i) => { if (Array.isArray(z) && z.length === session.N && z.every(Number.isFinite)) slots[i] = { z: Float32Array.from(z) }; });
   let at = 0, asked = 0;
   const full = () => slots.filter(Boolean);
@@ -136,11 +135,8 @@ function addSnapshots(ui, key) {
       if (stops.length < 2) return;
       const place = v * (stops.length - 1), i = Math.min(Math.floor(place), stops.length - 2), part = place - i;
       for (const stop of [stops[i], stops[i + 1]]) stop.base ??= await backend.toBase(stop.z);
-      const z = part === 0 ? stops[i].z : part === 1 ? stops[i + 1].z : await backend.toVector(stops[i].base.map((x, k) => {
-        const norm = Math.hypot(part, 1 - part); // as likely as the ends
-        return ((1 - part) * x + part * stops[i + 1].base[k]) / norm;
-      }));
-      if (mine === asked) { session.base = session.jacobian = null; session.decode(z, { play: "drag", event }); }
+      const z = part === 0 ? stops[i].z : part === 1 ? stops[i + 1].z : await backend.toVector(arc(stops[i].base, stops[i + 1].base, part));
+      if (mine === asked) { session.jacobian = null; session.decode(z, { play: "drag", event }); }
     },
     done: () => session.remember(),
   });
@@ -150,7 +146,7 @@ function addSnapshots(ui, key) {
     button.onclick = (e) => {
       if (slots[i] && e.shiftKey) slots[i] = null;
       else if (slots[i]) { session.tell("glide"); session.go(slots[i].z, { name: `snapshot ${i + 1}`, event: e.timeStamp }); return; } else slots[i] = { z: Float32Array.from(session.now.z) };
-      remember(key, slots.map((slot) => slot && [...slot.z])); update();
+      toStorage(key, slots.map((slot) => slot && [...slot.z])); update();
     };
     $("snapshots").append(button);
     return button;

@@ -46,7 +46,7 @@ export function sentence(d, { labels, ranked, distance, pitched }) {
     parts.push(share < 0.94 ? `${tone} at ${hertz(d.pitch)} (${inTune(noteOfOctaves(d.pitch))})` : "all noise");
   }
   parts.push(`bright at ${hertz(d.brightness)}`, `gone in ${milliseconds(d.decay)}`);
-  const known = distance < 0.01 ? " It is a training sound, as the model knows it." : "";
+  const known = distance < 0.002 ? " It is a training sound, as the model knows it." : "";
   return `${lead[0].toUpperCase()}${lead.slice(1)}: ${parts.join(", ")}.${known}`;
 }
 
