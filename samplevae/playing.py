@@ -86,6 +86,9 @@ def answer_encode(played: PlayedModel, given: dict[str, Any]) -> dict[str, Any]:
     return {"z": played.model.encode(wave).mean.flatten()}
 
 # %% ../nbs/52_playing.ipynb #c793faed
+#| export
+
+# %% ../nbs/52_playing.ipynb #ccd2e6ed
 ANSWERS: dict[str, Callable[[PlayedModel, dict[str, Any]], dict[str, Any]]] = {
     "decode": answer_decode, "jacobian": answer_jacobian, "nearest": answer_nearest, "encode": answer_encode,
     "toVector": lambda played, given: {"vectors": list(played.prior.from_base(played.vectors(given["bases"])))},
@@ -151,11 +154,8 @@ class PageHandler(BaseHTTPRequestHandler):
     def respond(self, status: int, content: bytes, kind: str = "text/plain") -> None:
         "Send an answer, which no cache keeps."
         self.send_response(status)
-        for header, value in (
-            ("Content-Type", kind),
-            ("Content-Length", f"{len(content)}"),
-            ("Cache-Control", "no-store"),
-        ):
+        headers = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-store"}
+        for header, value in headers.items():
             self.send_header(header, value)
         self.end_headers()
         self.wfile.write(content)
