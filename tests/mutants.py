@@ -40,7 +40,7 @@ LIST = {  # what is wrong: module, what stands there, what stands there instead
     "total correlation with the wrong sign": ("phases", "+ config.tc_weight * terms", "- config.tc_weight * terms"),
     "saved without the average": ("training", "model = training.average.eval()", "model = training.model.eval()"),
     "flow fitted to means": ("prior", "z = means[indices] + stds[indices] * torch", "z = means[indices] + 0 * torch"),
-    "temperature ignored by the flow": ("prior", "base = temperature * distribution", "base = distribution"),
+    "temperature ignored by the flow": ("prior", "self.from_base(temperature * self.flow()", "self.from_base(self.flow()"),
     "temperature ignored in generating": ("prior", "return prior.sample((n,), temperature)", "return prior.sample((n,))"),
     "one noise for all": ("prior", "model.decode(z.unflatten(1, model.shape), 1)", "model.decode(z.unflatten(1, model.shape))"),
     "reference from held-out sounds": ("floors", 'return store.split("train").sample(most)', 'return store.split("test").sample(most)'),

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +23,7 @@ from samplevae import embeddings, evaluation, monitoring, phases, training
 from samplevae.cli import text_table
 from samplevae.comparison import ScoredRunConfig, SoundSet, compare_sets, unique_names
 from samplevae.config import Config
+from samplevae.dataset import plot_store
 from samplevae.duplicates import split_by_group, split_of_group
 from samplevae.embeddings import align_sounds, log_mel_of_store, make_drumnet
 from samplevae.evaluation import evaluate
@@ -51,6 +53,8 @@ from samplevae.prior import (
     fit_flow,
     fit_priors,
     generate,
+    load_prior,
+    plot_latents,
     sample_vectors,
 )
 from samplevae.report import readable_rows
@@ -665,6 +669,140 @@ def test_a_better_model_on_the_way_is_kept_and_said(store, tmp_path, monkeypatch
     assert bool(warnings) == said and ("at step 1 (1.00, in the end 2.00)" in "".join(warnings)) == said
     kept = json.loads((run / "best/model.json").read_text())
     assert kept["step"] == int(np.argmin(course)) and kept["valid_distance"] == 1.0
+
+
+def test_a_mean_has_its_interval_and_leaves_out_what_is_not_known():
+    values = torch.cat([torch.arange(40.0), torch.tensor([math.nan] * 2)])
+    score = evaluation.mean_with_interval(values, np.arange(42) // 2).as_dict()
+    assert score["value"] == 19.5 and score["low"] < 18 and 21 < score["high"]
+    alone = evaluation.mean_with_interval(torch.tensor([3.0, math.nan]), np.arange(2))
+    assert float(alone) == 3 and math.isnan(alone.as_dict()["high"])
+
+
+def test_the_nearest_training_sound_stands_after_each_new_one(store):
+    train = store.split("train").sounds()
+    new = torch.cat([0.3 * torch.randn(2, train.shape[1]), train[3:5]])
+    pairs, names = evaluation.closest_pairs(new, train, RATE, most=2)
+    assert {row.numpy().tobytes() for row in pairs[::2]} == {row.numpy().tobytes() for row in train[3:5]}
+    assert torch.equal(pairs[::2], pairs[1::2])
+    assert names == ["new 1", "nearest 1", "new 2", "nearest 2"]
+
+
+def test_held_out_vectors_are_drawn_from_their_posteriors(store, tmp_path, monkeypatch):
+    seen = {}
+
+    def noted(means, stds, held, z):
+        seen.update(held=held)
+        return Score([0.5], held)
+
+    means, stds = torch.full((500, 4), 7.0), torch.full((500, 4), 2.0)
+    monkeypatch.setattr(evaluation, "encode_posteriors", lambda model, part: (means, stds))
+    monkeypatch.setattr(evaluation, "load_priors", lambda run: {"normal": NormalPrior(4)})
+    monkeypatch.setattr(evaluation, "latent_novelty", noted)
+    monkeypatch.setattr(evaluation, "planted_copies", lambda *_: [])
+    evaluation.latent_novelty_rows(Run.create(tmp_path / "run", Config.preset("smoke")), None, store)
+    assert abs(seen["held"].mean() - 7) < 0.2 and abs(seen["held"].std() - 2) < 0.2
+
+
+def test_what_a_run_saves_to_hear_has_the_right_names(store, tmp_path):
+    held, reference = store.split("test").sounds(), store.split("train").sounds()
+    flow, normal, reconstructed = (torch.rand(20, held.shape[1]) - 0.5 for _ in range(3))
+    new = {"new, flow prior": flow, "new, normal prior": normal}
+    run = Run.create(tmp_path / "run", Config.preset("smoke"))
+    evaluation.save_run_figures(run, reference, held, new, reconstructed)
+    expected = {
+        "01-new_sounds,_flow_prior/02-flow_2": flow[1],
+        "02-new_sounds,_normal_prior/12-normal_12": normal[11],
+        "03-held-out_sounds_and_reconstructions/01-original_1": held[0],
+        "03-held-out_sounds_and_reconstructions/04-reconstruction_2": reconstructed[1],
+    }
+    for name, sound in expected.items():
+        saved = torch.from_numpy(soundfile.read(tmp_path / f"run/sounds/{name}.wav", dtype="float32")[0])
+        assert torch.allclose(saved, sound, atol=1e-3), name
+    nearest = sorted(path.name for path in (tmp_path / "run/sounds/04-nearest_to_training_sounds").glob("*.wav"))
+    assert len(nearest) == 12 and nearest[1] == "02-nearest_1.wav"
+
+
+@pytest.mark.parametrize(("samples", "few"), [(8, False), (64, True)])
+def test_few_held_out_sounds_are_said(store, tmp_path, monkeypatch, samples, few):
+    for name in ("save_run_figures", "latent_novelty_rows", "novelty_rows", "reconstruction_rows", "summary_sentences"):
+        monkeypatch.setattr(evaluation, name, lambda *_: {})
+    monkeypatch.setattr(evaluation, "generation_tables", lambda *_: {})
+    monkeypatch.setattr(evaluation, "generate_from_priors", lambda run, model: {})
+    run = Run.create(tmp_path / "run", Config.preset("smoke", samples=samples))
+    held = held_out(store).sample(samples)
+    assert (len(held) < samples) == few
+    evaluate(run, store, SampleVAE(run.config).eval())
+    warnings = [said for said in run.warnings if "held-out sounds beside" in said]
+    assert bool(warnings) == few and all(f"only {len(held)} " in said for said in warnings)
+
+
+def test_the_density_of_the_flow_is_one_over_what_it_stretches():
+    torch.manual_seed(0)
+    means, stds = 3 + 5 * torch.randn(400, 2), torch.full((400, 2), 0.5)
+    flow = fit_flow(means, stds, 2)
+    both = (means.var(0, correction=0) + 0.25).sqrt()
+    assert torch.allclose(flow.scale, both) and torch.allclose(flow.mean, means.mean(0))
+    z = means[:3]
+    slopes = torch.func.vmap(torch.func.jacrev(lambda one: flow.to_base(one[None])[0]))(z)
+    base = NormalPrior(2).log_prob(flow.to_base(z))
+    with torch.no_grad():
+        assert torch.allclose(flow.log_prob(z), base + slopes.det().abs().log(), atol=1e-4)
+
+
+def test_a_prior_that_is_not_known_is_guessed(tmp_path):
+    with pytest.raises(Refused, match="did you mean .flow"):
+        load_prior(tmp_path, "flwo")
+
+
+def test_a_run_that_is_not_trained_is_trained_when_its_model_is_needed(store, tmp_path, monkeypatch):
+    run, seen = Run.create(tmp_path / "run", Config.preset("smoke")), []
+
+    def noted(run, store):
+        seen.append((run, store))
+        SampleVAE(run.config).save_pretrained(run / "vae")
+
+    monkeypatch.setattr(training, "prepare_store", lambda run: store)
+    monkeypatch.setattr(training, "train", noted)
+    for _ in range(2):
+        assert isinstance(training.load_model(run), SampleVAE)
+    assert seen == [(run, store)]
+
+
+def test_directions_are_counted_until_their_share_is_reached(store, monkeypatch):
+    means = torch.randn(4000, 5) * torch.tensor([10.0, 10.0, 1.0, 1.0, 0.01])
+    monkeypatch.setattr(training, "encode_means_and_kl", lambda model, x: (means, torch.full((4000, 5), 0.2)))
+    monkeypatch.setattr(training, "reconstruct", lambda model, x: x)
+    row = training.training_summary(None, store)
+    assert (row["directions for 95%"], row["directions for 99%"]) == (2, 3)
+    assert row["active dimensions"] == 5 and row["nats"] == pytest.approx(1)
+
+
+def test_too_few_sounds_are_counted_on_both_sides(store):
+    few = store.with_table(store.table.iloc[:4])
+    train = len(few.split("train"))
+    with pytest.raises(Refused, match=rf"{train} sounds to train on, where 8 are needed, and {4 - train} held out"):
+        training.require_enough_sounds(few, Config.preset("smoke"))
+
+
+def test_figures_stand_side_by_side_and_show_what_is_there(store):
+    torch.manual_seed(0)
+    means = torch.randn(64, 4) * torch.tensor([1.0, 0.1, 3.0, 0.1])
+    config = Config.preset("smoke")
+    figures = {
+        "latents": plot_latents(means, {"normal": torch.randn(64, 4)}),
+        "usage": training.plot_latent_usage(SampleVAE(config).eval(), store),
+        "map": evaluation.plot_map({"real": means.numpy(), "new": means.numpy() + 1}),
+        "store": plot_store(store),
+    }
+    for name, figure in figures.items():
+        first, *others = figure.axes
+        assert all(axis.get_subplotspec().rowspan == first.get_subplotspec().rowspan for axis in others), name
+    assert np.allclose(figures["latents"].axes[0].collections[0].get_offsets(), means[:, [2, 0]])
+    nats, fidelity = figures["usage"].axes
+    assert len(nats.patches) == 8 and fidelity.lines[0].get_ydata()[-1] == pytest.approx(1)
+    assert fidelity.lines[0].get_xdata().tolist() == list(range(1, 9))
+    plt.close("all")
 
 
 def test_every_mutant_still_finds_its_place():
