@@ -167,9 +167,12 @@ def test_chance_locks_history_and_seeds(page):
     assert vector(page)[0] == pytest.approx(thrown[0]) and np.abs(vector(page) - thrown).max() > 1e-3
     for variation, apart in (0.02, (0, 0.5)), (1.0, (0.5, 100)):
         page.evaluate(f"instrument.ui.variation = {variation}")
-        near = vector(page)
-        do(page, "dice")
-        assert apart[0] < np.abs(vector(page) - near).max() < apart[1], "from the same to anything"
+        steps = []
+        for _ in range(3):  # one that goes anywhere may land near
+            near = vector(page)
+            do(page, "dice")
+            steps.append(np.abs(vector(page) - near).max())
+        assert apart[0] < max(steps) < apart[1], "from the same to anything"
 
 
 def test_a_locked_descriptor_stays_where_it_was_locked(page):
@@ -395,6 +398,28 @@ def test_a_browser_without_webassembly_still_plays(browser, page_file):
     page.goto(without.as_uri())
     wait_until(page, f"!!window.instrument && {S}.stats.opened > 0")
     assert page.evaluate("instrument.backend.kind") == "plain"
+    page.close()
+
+
+def test_a_browser_without_audio_says_so(browser, page_file):
+    page = browser.new_page()
+    page.add_init_script("delete window.AudioContext")
+    page.goto(page_file.as_uri())
+    wait_until(page, "document.querySelector('[data-el=run]').textContent.includes('cannot open the instrument')")
+    assert "it plays no sound" in page.text_content("[data-el=run]")
+    page.close()
+
+
+def test_audio_that_fails_later_is_a_line_and_the_sound_stays(browser, page_file):
+    page = open_page(browser, page_file.as_uri())
+    before = vector(page)
+    page.evaluate("void (AudioContext.prototype.createBufferSource = () => { throw new Error('the device is gone') })")
+    page.keyboard.press("Space")
+    wait_until(page, "document.body.innerText.includes('the device is gone')")
+    do(page, "dice")
+    assert not np.allclose(vector(page), before) and np.abs(wave(page)).max() > 1e-3
+    do(page, "undo")
+    assert np.allclose(vector(page), before, atol=1e-6)
     page.close()
 
 

@@ -67,7 +67,7 @@ export function mount(root, backend, { keysOn = root, hash = false, began = 0, o
   Object.assign(acts, {
     play: () => session.hit(), undo() { const back = ui.takeBack; ui.takeBack = null; if (!back?.()) session.back(-1); }, redo: () => session.back(1),
     loop() { session.loop(!session.looping); ui.button("loop").setAttribute("aria-pressed", !!session.looping); },
-    help: () => $("help").showModal(), open: () => $("file").click(), original: () => { if (session.ghost) session.voice.play(session.ghost); },
+    help: () => $("help").showModal(), open: () => $("file").click(), original: () => { if (session.ghost) session.play(session.ghost); },
     copy() { navigator.clipboard?.writeText(`[${[...session.now.z].map((x) => x.toFixed(5)).join(", ")}]`).then(() => ui.say("Copied."), () => ui.say("This browser does not let the page copy.")); },
     theme: () => setTheme(dark() ? "light" : "dark"),
   });

@@ -17,12 +17,12 @@ export function addKeyboard(ui) {
     if (ui.tuning && session.pitched) return ui.tune(n);
     const gain = velocity ** 1.5 / 0.72, key = ui.root.querySelector(`[data-note="${n}"]`);
     key?.classList.add("down"); setTimeout(() => key?.classList.remove("down"), 160);
-    if (!session.pitched) return session.voice.play(session.now.wave, { gain, choke: false, speed: 2 ** ((n - 60) / 12) });
+    if (!session.pitched) return session.play(session.now.wave, { gain, choke: false, speed: 2 ** ((n - 60) / 12) });
     const began = performance.now(), soft = 0.8 - velocity, { z, sound } = session.now, d = session.jacobian && Math.abs(soft) > 0.02
       ? session.step({ brightness: sound.descriptors.brightness - 0.8 * soft }, session.jacobian, sound.descriptors) : null;
     const vector = Float32Array.from(z, (x, k) => x + (k && d ? d[k] : 0));
     const [wave] = await backend.waves([backend.join({ ...backend.split(vector), pitch: octavesOfNote(n) })], session.now.fresh);
-    session.voice.play(session.level(wave), { gain, choke: false });
+    session.play(session.level(wave), { gain, choke: false });
     (session.stats.notes ??= []).push(performance.now() - began);
   };
 

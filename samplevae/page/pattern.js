@@ -28,7 +28,7 @@ export function addPattern(ui) {
     const context = session.voice.ready, length = 15 / Math.min(300, Math.max(30, +tempo.value || 120)); // a sixteenth, s
     if (next < context.currentTime) next = context.currentTime + 0.05;
     for (; next < context.currentTime + 0.12; next += length, step = (step + 1) % 16) {
-      for (const sound of ui.kept) if (stepsOf(sound)[step]) session.voice.play(sound.wave, { choke: false, when: next, gain: 0.8 });
+      for (const sound of ui.kept) if (stepsOf(sound)[step]) session.play(sound.wave, { choke: false, when: next, gain: 0.8 });
       const now = step, wait = 1000 * (next - context.currentTime);
       setTimeout(() => { for (const button of box.querySelectorAll("button")) button.classList.toggle("now", timer && +button.dataset.step === now); }, wait);
     }

@@ -70,7 +70,11 @@ export class Session {
     const time = performance.now();
     if (!this.now.wave || time - this.lastHit < apart || (apart && this.looping)) return;
     this.lastHit = time;
-    try { this.voice.play(this.now.wave); this.tell("play"); } catch (error) { this.tell("trouble", error); }
+    if (this.play(this.now.wave)) this.tell("play");
+  }
+  // Whether it could be played: an audio device may be gone
+  play(wave, options) {
+    try { this.voice.play(wave, options); return true; } catch (error) { this.tell("trouble", error); return false; }
   }
 
   loop(on) {
@@ -199,12 +203,13 @@ export class Session {
     while (this.hand === hand) {
       const at = hand.jacobian ? this.now.sound : hand;
       if (hand.jacobian && (equal(at.z, hand.z) || this.missed(hand.wanted, at.descriptors) < 0.03)) { await pause(40); continue; }
+      const began = performance.now();
       let jacobian;
       try { jacobian = await this.measureJacobian(at.z); } catch (error) { this.tell("trouble", error); return; }
       if (this.hand !== hand) return;
       Object.assign(hand, { z: at.z, descriptors: at.descriptors, jacobian });
       this.pull(hand);
-      await pause(100); // the decoder has cores to share
+      await pause(performance.now() - began); // half of the time: the decoder has cores to share
     }
   }
   async release() {
