@@ -1,6 +1,7 @@
 "What the tests share: where the clone is, and one small run that most of them look at."
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from samplevae.files import exclusive_lock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two tests run at a time: a core for each
 CLONE = Path(__file__).resolve().parent.parent
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and tests send it
 
 
 def samplevae(*arguments, **options):
