@@ -770,7 +770,7 @@ def test_a_run_that_is_not_trained_is_trained_when_its_model_is_needed(store, tm
 
 
 def test_directions_are_counted_until_their_share_is_reached(store, monkeypatch):
-    means = torch.randn(4000, 5) * torch.tensor([10.0, 10.0, 1.0, 1.0, 0.01])
+    means = torch.randn(4000, 5) * torch.tensor([10.0, 10.0, 2.0, 0.5, 0.01])
     monkeypatch.setattr(training, "encode_means_and_kl", lambda model, x: (means, torch.full((4000, 5), 0.2)))
     monkeypatch.setattr(training, "reconstruct", lambda model, x: x)
     row = training.training_summary(None, store)
