@@ -85,9 +85,6 @@ def answer_encode(played: PlayedModel, given: dict[str, Any]) -> dict[str, Any]:
     wave = torch.tensor(given["wave"], dtype=torch.float32)[None, None]
     return {"z": played.model.encode(wave).mean.flatten()}
 
-# %% ../nbs/52_playing.ipynb #c793faed
-#| export
-
 # %% ../nbs/52_playing.ipynb #ccd2e6ed
 ANSWERS: dict[str, Callable[[PlayedModel, dict[str, Any]], dict[str, Any]]] = {
     "decode": answer_decode, "jacobian": answer_jacobian, "nearest": answer_nearest, "encode": answer_encode,

@@ -744,10 +744,10 @@ def test_the_density_of_the_flow_is_one_over_what_it_stretches():
     both = (means.var(0, correction=0) + 0.25).sqrt()
     assert torch.allclose(flow.scale, both) and torch.allclose(flow.mean, means.mean(0))
     z = means[:3]
-    slopes = torch.func.vmap(torch.func.jacrev(lambda one: flow.to_base(one[None])[0]))(z)
+    jacobian = torch.func.vmap(torch.func.jacrev(lambda one: flow.to_base(one[None])[0]))(z)
     base = NormalPrior(2).log_prob(flow.to_base(z))
     with torch.no_grad():
-        assert torch.allclose(flow.log_prob(z), base + slopes.det().abs().log(), atol=1e-4)
+        assert torch.allclose(flow.log_prob(z), base + jacobian.det().abs().log(), atol=1e-4)
 
 
 def test_a_prior_that_is_not_known_is_guessed(tmp_path):

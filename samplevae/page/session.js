@@ -209,7 +209,7 @@ export class Session {
       if (this.hand !== hand) return;
       Object.assign(hand, { z: at.z, descriptors: at.descriptors, jacobian });
       this.pull(hand);
-      await pause(performance.now() - began); // half of the time: the decoder has cores to share
+      await pause(3 * (performance.now() - began)); // a quarter of the time: the decoder has cores to share
     }
   }
   async release() {
