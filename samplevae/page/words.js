@@ -42,7 +42,7 @@ export function sentence(d, { labels, ranked, distance, pitched }) {
   }
   const share = noiseShare(d.noise), parts = [];
   if (pitched) {
-    const tone = share < 0.35 ? "a tone" : share < 0.7 ? "half a tone" : "some tone";
+    const tone = share < 0.35 ? "a tone" : share < 0.7 ? "a tone with noise" : "noise with some tone";
     parts.push(share < 0.94 ? `${tone} at ${hertz(d.pitch)} (${inTune(noteOfOctaves(d.pitch))})` : "all noise");
   }
   parts.push(`bright at ${hertz(d.brightness)}`, `gone in ${milliseconds(d.decay)}`);
