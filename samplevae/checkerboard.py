@@ -198,11 +198,13 @@ def decoder_artifacts(model: nn.Module, count: int = 256, seed: int = 0) -> dict
 
 @torch.no_grad()
 def decode_random(model: nn.Module, count: int, seed: int) -> Tensor:  # (n, T)
-    "Sounds of standard-normal vectors, with fresh noise: the peaks of one that all share would look like lines."
+    "Sounds of standard-normal vectors at random pitches, with fresh noise: the peaks of one that all share would look like lines."
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         z = torch.randn(count, *model.shape).to(next(model.parameters()))
-        return torch.cat([model.decode(part, 1)[:, 0] for part in z.split(4)]).float()
+        pitch = torch.stack([torch.randn(count), torch.rand(count)], 1)[:, : model.config.pitch_dims].to(z)
+        pairs = zip(z.split(4), pitch.split(4), strict=True)
+        return torch.cat([model.decode(*pair, 1)[:, 0] for pair in pairs]).float()
 
 # %% ../nbs/22_checkerboard.ipynb #725d8b71
 def analysis_size(waves: Tensor, hop: int) -> int:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 # %% ../nbs/27_decoder.ipynb #4fec6dd4
 from .encoder import EncoderConfig, SIZES, factor_strides
 from .filterbank import Filterbank
-from .harmonics import HarmonicOscillator
+from .harmonics import HarmonicOscillator, join_pitch
 from samplevae.layers import (
     ACTIVATIONS,
     ConvNeXtBlock,
@@ -170,17 +170,18 @@ HEADS["melgan"] = MelganHead
 
 # %% ../nbs/27_decoder.ipynb #10e9cbb8
 class Decoder(nn.Module):
-    "Vectors to sounds."
+    "Vectors and their pitches to sounds."
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.head = HEADS[config.head](config)
-        vector, width, n, columns = config.latent_shape == "vector", self.head.width, config.latent, config.columns
+        self.head, n = HEADS[config.head](config), config.pitch_dims + config.latent
+        vector, width, columns = config.latent_shape == "vector", self.head.width, config.columns
         linear = nn.Sequential(nn.Linear(n, width * columns), nn.Unflatten(1, (width, columns))) if vector else None
         self.project = linear or weight_normed(nn.Conv1d(n, width, 3, padding=1, bias=False))
         sizes = n, config.sample_rate, config.hop_length, 8 * columns, config.harmonics
         self.oscillator = HarmonicOscillator(*sizes) if config.pitch_dims else None
 
-    def forward(self, z: Tensor, draws: int = 0) -> Tensor:  # (B, N) or (B, N, columns) -> (B or draws B, 1, T)
-        sound = full_precision(self.head(self.project(z), draws))
-        return sound + repeat_draws(self.oscillator(z), draws)[:, None] if self.oscillator else sound
+    def forward(self, z: Tensor, pitch: Tensor, draws: int = 0) -> Tensor:  # (B, N) and (B, 2), or (B, N, columns)
+        joined = join_pitch(z, pitch) if self.oscillator else z
+        sound = full_precision(self.head(self.project(joined), draws))  # (B or draws B, 1, T)
+        return sound + repeat_draws(self.oscillator(pitch, joined), draws)[:, None] if self.oscillator else sound

@@ -33,13 +33,14 @@ from .metrics import realism
 from .monitoring import held_out, reconstruct
 from .novelty import latent_novelty, nearest_neighbours, novelty_rows, planted_copies
 from .pitch import certain_pitch, tracked_pitch_error
-from .prior import PRIORS, encode_posteriors, generate, load_prior, sample_vectors
+from .prior import PRIORS, generate, load_prior, sample_vectors
 from .reconstruction import reconstruction_metrics
 from .runs import Progress, Run, pick_device
 from .settings import LazyModule, Settings, setting
 from .store import Store
 from .training import load_model
 from .vae import SampleVAE
+from .vectors import encode_posteriors
 
 # %% ../nbs/47_evaluation.ipynb #e0660f5b
 plt = LazyModule("matplotlib.pyplot")
@@ -188,10 +189,13 @@ def generate_from_priors(run: Run, model: SampleVAE) -> dict[str, Tensor]:  # (n
 def latent_novelty_rows(run: Run, model: SampleVAE, store: Store) -> dict[str, list[dict[str, Any]]]:
     "Tables: how new the vectors of each prior are, and what planted copies would look like."
     count, seed = run.config.samples, run.config.seed
-    means, stds = (x.cpu().numpy() for x in encode_posteriors(model, store.split("train").sample(4000)))
-    held_means, held_stds = encode_posteriors(model, held_out(store).sample(count))
-    held = (held_means + held_stds * torch.randn(held_means.shape, generator=torch.Generator().manual_seed(0))).numpy()
-    vectors = {kind: sample_vectors(prior, count, seed).cpu().numpy() for kind, prior in load_priors(run).items()}
+    pitch_dims, train = model.config.pitch_dims, encode_posteriors(model, store.split("train").sample(4000))
+    torch.manual_seed(0)
+    held = encode_posteriors(model, held_out(store).sample(count)).draw()
+    vectors = {kind: sample_vectors(prior, count, seed) for kind, prior in load_priors(run).items()}
+    clouds = train.points(), train.stds(), held, *vectors.values()
+    means, stds, held, *drawn = (cloud[:, pitch_dims:].cpu().numpy() for cloud in clouds)  # all may share a pitch
+    vectors = dict(zip(vectors, drawn, strict=True))
     rows = [
         {"vectors": f"{kind} prior", "memorised (0.5: fair)": latent_novelty(means, stds, held, z).as_dict()}
         for kind, z in vectors.items()

@@ -31,11 +31,12 @@ from torch import nn
 from .dataset import prepare_store
 from .encoder import SIZES
 from .files import atomic_write
-from .latents import DESCRIPTORS, decode_parts, describe_sounds
-from .prior import FlowPrior, NormalPrior, encode_posteriors, load_prior
+from .latents import DESCRIPTORS, describe_vectors
+from .prior import FlowPrior, NormalPrior, load_prior
 from .report import write_report
 from .settings import Refused
 from .vae import ModelConfig, SampleVAE
+from .vectors import encode_posteriors
 
 if TYPE_CHECKING:
     from samplevae.runs import Run
@@ -58,7 +59,7 @@ STORED = {"f16": np.float16, "f32": np.float32, "u8": np.uint8}
 
 def storage_type(name: str, tensor: np.ndarray, precision: str = "mixed") -> str:
     "How a tensor is stored, by precision: f32, or mixed, where all that is large and makes no pitch has 16 bits."
-    exact = name.startswith(("decoder.oscillator.hidden", "decoder.oscillator.fall"))
+    exact = name.startswith(("decoder.oscillator.hidden", "decoder.oscillator.fall", "prior.pitch"))
     return "f32" if precision == "f32" or exact or tensor.size <= 64 else "f16"
 
 
@@ -77,9 +78,8 @@ def write_pack(header: dict[str, Any], tensors: dict[str, np.ndarray], types: di
 # %% ../nbs/51_instrument.ipynb #4a4cced6
 def prior_tensors(prior: nn.Module) -> dict[str, np.ndarray]:
     "The weights of a prior as page/prior.js reads them; those of a flow with their masks multiplied in."
-    if not isinstance(prior, FlowPrior):
-        return {}
-    state, tensors = prior.state_dict(), {"prior.mean": prior.mean.numpy(), "prior.scale": prior.scale.numpy()}
+    state, plain = prior.state_dict(), ("pitch.", "mean", "scale", "pitch_mean", "pitch_scale")
+    tensors = {f"prior.{name}": value.numpy() for name, value in state.items() if name.startswith(plain)}
     for name, value in state.items():
         if match := re.fullmatch(r"flow\.transform\.transforms\.(\d+)\.hyper\.(\d+)\.(weight|bias)", name):
             layer, part, kind = match.groups()
@@ -106,6 +106,7 @@ def page_config(model: SampleVAE, prior: nn.Module) -> dict[str, Any]:
         "depth": size.depth,
         "pitch_dims": config.pitch_dims,
         "latent": int(np.prod(model.shape)),
+        "numbers": config.pitch_dims + int(np.prod(model.shape)),
     }
     return asdict(config) | own | {"prior": kind, "flow_layers": prior.sizes.get("layers", 0)}
 
@@ -114,20 +115,21 @@ def page_config(model: SampleVAE, prior: nn.Module) -> dict[str, Any]:
 def training_data(model: SampleVAE, store: Store, most: int = 4000) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     "What the page has to know of the training sounds: numbers for the header, and vectors, labels and descriptors."
     sounds = store.split("train").sample(most)
-    means, stds = encode_posteriors(model, sounds)
-    parts = [describe_sounds(*decode_parts(model, z), store.rate) for z in means.split(64)]
-    vectors, descriptors, names = means.numpy(), torch.cat(parts).numpy(), sounds.table.label.to_numpy(str)
+    encoded = encode_posteriors(model, sounds)
+    points, spread = encoded.points(), encoded.stds().mean(0)
+    vectors, descriptors = points.numpy(), describe_vectors(model, points).numpy()
+    names = sounds.table.label.to_numpy(str)
     labels = [name for name in np.unique(names) if name]
     labels.sort(key=lambda name: descriptors[names == name, 4].mean())  # from dark to bright
     places = {name: place for place, name in enumerate(labels[:255])}
     kinds = np.array([places.get(name, 255) for name in names], np.uint8)
-    scale = vectors.std(0).clip(1e-6)
+    scale = vectors.std(0).clip([0.05] * model.config.pitch_dims + [1e-6] * int(np.prod(model.shape)))
     axes = np.linalg.svd((vectors - vectors.mean(0)) / scale, full_matrices=False)[2]
     axes *= np.sign(axes[:, :1])  # the same on every machine
     low, high = np.percentile(descriptors, (0.5, 99.5), axis=0)
     header = {
         "labels": labels[:255], "sounds": len(store.split("train")), "descriptors": list(DESCRIPTORS),
-        "mean": vectors.mean(0).tolist(), "std": scale.tolist(), "spread": stds.mean(0).numpy().tolist(),
+        "mean": vectors.mean(0).tolist(), "std": scale.tolist(), "spread": spread.tolist(),
         "axes": axes[:8].tolist(), "low": low.tolist(), "high": high.tolist(), "descriptor_std": descriptors.std(0).clip(1e-2).tolist(),
     }  # fmt: skip
     return header, {"data.vectors": vectors, "data.kinds": kinds, "data.descriptors": descriptors}
@@ -143,7 +145,10 @@ def pack_instrument(
     types = {name: storage_type(name, tensor) for name, tensor in tensors.items()}
     types |= {"data.vectors": "f32", "data.descriptors": "f16", "data.kinds": "u8"}
     encoder = {name: tensors.pop(name) for name in list(tensors) if name.startswith("encoder.")}
-    encodes = model.config.frontend == "spectrogram"  # the page encodes by spectrograms alone
+    encodes = model.config.frontend == "spectrogram" and model.config.posterior in (
+        "gaussian",
+        "full",
+    )  # what the page can
     identity = hashlib.sha256(data["data.vectors"].tobytes()).hexdigest()[:12]
     header |= {
         "config": page_config(model, prior),
@@ -242,7 +247,7 @@ def load_to_play(run: Run) -> tuple[SampleVAE, nn.Module, Store]:
         prior = load_prior(run / "prior")
     except Refused as reason:
         print(f"{reason}; until then, dice throw from a standard normal", file=sys.stderr)
-        prior = NormalPrior(int(np.prod(model.shape)))
+        prior = NormalPrior(int(np.prod(model.shape)), model.config.pitch_dims)
     return model, prior, prepare_store(run)
 
 

@@ -13,7 +13,9 @@ __all__ = ['DESCRIPTORS', 'decode_parts', 'to_decibels', 'decay_octaves', 'spect
 import torch
 from torch import Tensor
 
+from .harmonics import join_pitch
 from .vae import SampleVAE
+from .vectors import decode_vectors, split_vectors
 
 # %% ../nbs/50_latents.ipynb #90d95968
 DESCRIPTORS = {  # name: unit
@@ -31,15 +33,21 @@ DESCRIPTORS = {  # name: unit
 }
 
 # %% ../nbs/50_latents.ipynb #6269ebd3
-def decode_parts(model: SampleVAE, z: Tensor, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def decode_parts(model: SampleVAE, vectors: Tensor, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     "Vectors (B, N) -> sounds (B, T), their harmonics (B, T), and the pitch in octaves: its course (B, F) and where it rests (B,)."
     with torch.random.fork_rng(enabled=seed > 0):  # 0: the noise that is always the same
         torch.manual_seed(seed) if seed else None
-        waves = model.decode(z.unflatten(1, model.shape), int(seed > 0))[:, 0]
-    oscillator = model.decoder.oscillator
+        waves = decode_vectors(model, vectors, int(seed > 0))
+    oscillator, (z, pitch) = model.decoder.oscillator, split_vectors(model, vectors)
     if oscillator is None:  # all of it counts as noise
         return waves, 0 * waves, waves.new_zeros(len(z), 2), waves.new_zeros(len(z))
-    return waves, oscillator(z)[:, : model.length], oscillator.pitch_and_levels(z)[0][:, 0], 8 + 2 * z[:, 0]
+    given = pitch, join_pitch(z, pitch)
+    return (
+        waves,
+        oscillator(*given)[:, : model.length],
+        oscillator.pitch_and_levels(*given)[0][:, 0],
+        8 + 2 * pitch[:, 0],
+    )
 
 
 def to_decibels(power: Tensor, least: float = 1e-6) -> Tensor:
@@ -128,12 +136,12 @@ def macro_step(
     keep: Tensor,  # (K,), where the others should be
     precision: Tensor,  # (N, N), the inverse covariance of the training vectors
     std: Tensor,  # (K,), of the descriptors of the training sounds
-    pitch_dims: int = 1,  # numbers that stay as they are
+    pitch_dims: int = 2,  # numbers that stay as they are: the pitch and its confidence
 ) -> Tensor:  # (N,)
     "The step of a vector after which the wanted descriptors should be where they are wanted, and the others where they were."
     moving = [name in wanted for name in DESCRIPTORS]
     weight = torch.where(torch.tensor(moving), 400.0, 8.0).double() / std**2
-    weight[:pitch_dims] = 0
+    weight[: min(1, pitch_dims)] = 0  # the pitch is known, not searched for
     aim = torch.tensor([wanted.get(name, value) for name, value in zip(DESCRIPTORS, keep.tolist(), strict=True)])
     A = precision + jacobian.T @ (weight[:, None] * jacobian)
     b = jacobian.T @ (weight * (aim.double() - now))

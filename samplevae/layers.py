@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['ACTIVATIONS', 'Snake', 'weight_normed', 'remove_weight_norm', 'ResidualDilatedUnit', 'ConvNeXtBlock', 'downsample',
-           'upsample', 'amplitude_modulation', 'WaveformOutput', 'full_precision']
+           'upsample', 'amplitude_modulation', 'WaveformOutput', 'full_precision', 'shared_randn']
 
 # %% ../nbs/21_layers.ipynb #bd63c1bc
 from collections.abc import Callable
 
 # %% ../nbs/21_layers.ipynb #2d8f8b12
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
@@ -121,3 +121,16 @@ class WaveformOutput(nn.Module):
 def full_precision(x: Tensor) -> Tensor:
     "The same values in at least 32 bits."
     return x if x.dtype == torch.float64 else x.float()
+
+# %% ../nbs/21_layers.ipynb #b13f0878
+def shared_randn(
+    draws: int,
+    rows: int,  # sounds of this process
+    *shape: int,
+    device: torch.device | str = "cpu",
+    shared: bool = True,  # the batch, by all processes
+) -> Tensor:  # (draws, rows, *shape)
+    "Normal random numbers: those that one process would draw for these rows, had it the whole batch."
+    shared = shared and distributed.is_available() and distributed.is_initialized()
+    rank, of = (distributed.get_rank(), distributed.get_world_size()) if shared else (0, 1)
+    return torch.randn(draws, of * rows, *shape, device=device)[:, rank * rows : (rank + 1) * rows]

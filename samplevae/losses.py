@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['WINDOWS', 'MAGNITUDE_FLOOR', 'ATTRIBUTES', 'Magnitudes', 'magnitudes', 'frobenius_norm', 'spectral_terms',
            'spectral_distance', 'parse_window_sizes', 'spectral_weights', 'energy_distance', 'kl_per_dimension',
-           'kl_warmup', 'kl_sampled', 'gather_batch', 'kl_objective', 'total_correlation', 'brightness', 'duration',
-           'noisiness', 'attribute_loss', 'LossConfig']
+           'kl_warmup', 'gather_batch', 'kl_objective', 'total_correlation', 'brightness', 'duration', 'noisiness',
+           'attribute_loss', 'LossConfig']
 
 # %% ../nbs/30_losses.ipynb #9b19930e
 import math
@@ -16,10 +16,11 @@ from typing import Any
 # %% ../nbs/30_losses.ipynb #df2d710a
 import torch
 from torch import Tensor, distributed
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Normal
 from torch.nn import functional as F
 
 # %% ../nbs/30_losses.ipynb #89356a6c
+from .flows import gaussian_kl, moments
 from .settings import Refused, Settings, parse_names, setting
 
 # %% ../nbs/30_losses.ipynb #d3039652
@@ -137,11 +138,10 @@ def energy_distance(
 
 # %% ../nbs/30_losses.ipynb #af1c2c71
 def kl_per_dimension(
-    posterior: Independent,  # of a normal, over (B, N)
-) -> Tensor:  # (B, N)
-    "The KL divergence from a standard normal, in nats, by dimension."
-    mean, std = posterior.base_dist.loc, posterior.base_dist.scale
-    return 0.5 * (mean**2 + std**2 - 1 - 2 * std.log())
+    posterior: Distribution,  # any of `POSTERIORS`, over (B, *shape)
+) -> Tensor:  # (B, *shape)
+    "The KL divergence from a standard normal, in nats, by dimension; exact for a diagonal Gaussian, for others that of their moments."
+    return gaussian_kl(*moments(posterior))
 
 # %% ../nbs/30_losses.ipynb #1017a5c2
 def kl_warmup(
@@ -151,15 +151,6 @@ def kl_warmup(
 ) -> float:
     "The weight of the KL divergence: from 0 to 1 along a straight line, then 1."
     return min(1.0, step / max(1.0, share * steps))
-
-# %% ../nbs/30_losses.ipynb #caa96d1e
-def kl_sampled(
-    posterior: Distribution,  # over (B, *shape)
-    z: Tensor,  # (B, *shape), drawn from it
-) -> Tensor:  # (B,)
-    "An estimate of the KL divergence from a standard normal, in nats, for any posterior."
-    negative_log_prior = 0.5 * (z**2 + math.log(2 * math.pi)).flatten(1).sum(1)
-    return posterior.log_prob(z) + negative_log_prior
 
 # %% ../nbs/30_losses.ipynb #bd342248
 def gather_batch(x: Tensor) -> Tensor:  # (B, ...) -> (processes * B, ...)
@@ -184,10 +175,10 @@ def kl_objective(
 # %% ../nbs/30_losses.ipynb #d9c7ea98
 def total_correlation(
     z: Tensor,  # (B, N)
-    posterior: Independent,  # of a normal, over (B, N)
+    posterior: Distribution,  # a diagonal Gaussian, over (B, N)
 ) -> Tensor:
     "How much the dimensions know of each other, in nats, up to a constant (https://arxiv.org/abs/1802.04942)."
-    z, mean, std = map(gather_batch, (z, posterior.base_dist.loc, posterior.base_dist.scale))
+    z, mean, std = map(gather_batch, (z, *moments(posterior)))
     each = Normal(mean, std, validate_args=False).log_prob(z[:, None])  # (B, B, N): every vector under every posterior
     return (each.sum(2).logsumexp(1) - each.logsumexp(1).sum(1)).mean() + (z.shape[1] - 1) * math.log(len(z))
 

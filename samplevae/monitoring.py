@@ -33,6 +33,7 @@ from .runs import Progress, Run, in_notebook
 from .settings import LazyModule
 from .store import Store
 from .vae import SampleVAE
+from .vectors import decode_vectors, encode_vectors
 
 # %% ../nbs/36_monitoring.ipynb #993fdb1a
 plt = LazyModule("matplotlib.pyplot")
@@ -54,12 +55,10 @@ def held_out(store: Store, least: int = 8) -> Store:
 
 @torch.no_grad()
 def reconstruct(model: SampleVAE, x: Tensor, size: int = 64) -> Tensor:  # (n, T) -> (n, T)
-    "Sounds through the model, by the mean of their posterior, each with fresh noise."
-    device = next(model.parameters()).device
+    "Sounds through the model, by the point of their posterior and their pitch, each with fresh noise."
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        parts = [model.decode(model.encode(part[:, None].to(device)).mean, 1)[:, 0].cpu() for part in x.split(size)]
-    return torch.cat(parts)
+        return torch.cat([decode_vectors(model, encode_vectors(model, part), 1).cpu() for part in x.split(size)])
 
 # %% ../nbs/36_monitoring.ipynb #9f541b3f
 @torch.no_grad()
@@ -68,8 +67,9 @@ def reconstruction_energy_distance(model: SampleVAE, x: Tensor) -> float:  # (n,
     noisy, parts = model.config.noise_bands > 0, []
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for part in x[:, None].to(next(model.parameters()).device).split(16):
-            to_truth, to_draw = energy_distance(part, model.decode(model.encode(part).mean, 2 if noisy else 1))
+        for part in x.to(next(model.parameters()).device).split(16):
+            y = decode_vectors(model, encode_vectors(model, part), 2 if noisy else 1)
+            to_truth, to_draw = energy_distance(part[:, None], y[:, None])
             parts.append(to_truth - to_draw / 2 if noisy else to_truth)
     return torch.cat(parts).mean().item()
 
@@ -246,9 +246,9 @@ def close(self: Monitor) -> list[str]:
 def health_warnings(model: SampleVAE, x: Tensor) -> list[str]:  # (n, T)
     "What is wrong with a model as a whole, and what to do."
     posterior = model.encode(x[:, None].to(next(model.parameters()).device))
-    kl = kl_per_dimension(posterior)[:, model.config.pitch_dims :].mean(0)  # what is measured always costs something
+    kl = kl_per_dimension(posterior).mean(0)
     ratio, warnings = reconstruct(model, x).std() / x.std().clamp(min=1e-9), []
-    if len(kl) and kl.max() < 0.01:
+    if kl.max() < 0.01:
         warnings.append("the vector carries no information (posterior collapse): lower beta, or train for longer")
     if ratio < 0.03:
         warnings.append(

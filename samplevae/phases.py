@@ -7,8 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['TrainConfig', 'epoch_order', 'effective_batch_size', 'training_batch', 'total_steps', 'make_fabric', 'shard',
-           'compile_networks', 'loss_terms', 'without_pitch', 'reconstruction_loss', 'regularization',
-           'RepresentationPhase', 'update_ema', 'AdversarialPhase']
+           'compile_networks', 'loss_terms', 'reconstruction_loss', 'regularization', 'RepresentationPhase',
+           'update_ema', 'AdversarialPhase']
 
 # %% ../nbs/34_phases.ipynb #5417cb1a
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
 from torch.optim import AdamW
 
 # %% ../nbs/34_phases.ipynb #0a5832ad
@@ -83,17 +82,16 @@ class TrainConfig(ModelConfig, LossConfig, DiscriminatorConfig, OptimizerConfig,
         super().check()
         if self.tc_weight and self.latent_shape == "sequence":
             raise Refused("setting 'tc_weight' is for single vectors: set latent_shape=vector")
+        if (self.tc_weight or self.free_bits) and self.posterior != "gaussian":
+            raise Refused("settings 'tc_weight' and 'free_bits' look at single dimensions: set posterior=gaussian")
         if self.batch_size % self.processes:
             raise Refused(f"a batch of {self.batch_size} cannot be shared by {self.processes} processes")
         if self.phase_shuffle and self.processes > 1:
             raise Refused("setting 'phase_shuffle' shifts each process's own sounds: train with it on one process")
         if self.adversarial_steps and not self.discriminators.strip(" ,"):
             raise Refused(f"the second phase needs discriminators: {', '.join(DISCRIMINATORS)}")
-        if len(parse_names(self.attribute_regularization, ATTRIBUTES, "attribute")) > self.latent - self.pitch_dims:
-            left = self.latent - self.pitch_dims
-            raise Refused(
-                f"{self.attribute_regularization}: more than the {left} latent dimensions that are not the pitch"
-            )
+        if len(parse_names(self.attribute_regularization, ATTRIBUTES, "attribute")) > self.latent:
+            raise Refused(f"{self.attribute_regularization}: more than the {self.latent} latent dimensions")
 
 # %% ../nbs/34_phases.ipynb #c01b6af0
 @lru_cache(2)
@@ -153,24 +151,18 @@ def compile_networks(model: SampleVAE, config: TrainConfig, fabric: Fabric) -> S
 def loss_terms(model: nn.Module, x: Tensor, config: TrainConfig) -> dict[str, Tensor]:
     "The terms of the loss by name: spectral_distance, draw_distance, kl, and what else is asked for."
     y, z, posterior = model(x, 2 if config.energy_weight and config.noise_bands else 1)
-    kl, mel_rate = kl_per_dimension(posterior), config.sample_rate if config.frequency_weighting == "mel" else 0
+    kl, mel_rate = posterior.kl(z), config.sample_rate if config.frequency_weighting == "mel" else 0
     windows = parse_window_sizes(config.windows)
     to_truth, to_draw = energy_distance(x, y, windows, config.tail_weight, mel_rate)
-    terms = {"spectral_distance": to_truth.mean(), "draw_distance": to_draw.mean(), "kl": kl.flatten(1).sum(1).mean()}
+    terms = {"spectral_distance": to_truth.mean(), "draw_distance": to_draw.mean(), "kl": kl.mean()}
     if config.free_bits or config.capacity:
-        terms["kl_objective"] = kl_objective(kl, config.free_bits, config.capacity)
+        by_dimension = kl_per_dimension(posterior) if config.free_bits else kl[:, None]
+        terms["kl_objective"] = kl_objective(by_dimension, config.free_bits, config.capacity)
     if config.tc_weight:
-        terms["total_correlation"] = total_correlation(*without_pitch(z, posterior, config.pitch_dims))
+        terms["total_correlation"] = total_correlation(z, posterior)
     if names := parse_names(config.attribute_regularization, ATTRIBUTES, "attribute"):
-        unmeasured = z.flatten(1)[:, config.pitch_dims :]
-        terms["attribute_loss"] = attribute_loss(unmeasured[:, : len(names)], x, names)
+        terms["attribute_loss"] = attribute_loss(z.flatten(1)[:, : len(names)], x, names)
     return terms
-
-
-def without_pitch(z: Tensor, posterior: Independent, pitch_dims: int) -> tuple[Tensor, Independent]:
-    "Vectors and their posterior, but for the dimensions that were measured."
-    normal = posterior.base_dist
-    return z[:, pitch_dims:], Independent(Normal(normal.loc[:, pitch_dims:], normal.scale[:, pitch_dims:]), 1)
 
 
 def reconstruction_loss(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
@@ -231,6 +223,7 @@ class AdversarialPhase(RepresentationPhase):
     def __init__(self, model: SampleVAE, config: TrainConfig, steps: int, fabric: Fabric) -> None:
         self.config, self.steps, self.fabric, self.peak = config, steps, fabric, config.adversarial_rate
         model.encoder.requires_grad_(not config.freeze_encoder)
+        model.posterior.requires_grad_(not config.freeze_encoder)
         adam_options = dict(betas=(0.5, 0.9), weight_decay=config.weight_decay, fused=True)
         learning = [weight for weight in model.parameters() if weight.requires_grad]
         self.model, generator_optimizer = fabric.setup(

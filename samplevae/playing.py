@@ -30,6 +30,7 @@ from .instrument import PAGE, bundle_modules, decodes_in_page, pack_instrument, 
 from .latents import DESCRIPTORS, decode_parts, describe_vectors, descriptor_jacobian
 from .settings import Refused
 from .vae import SampleVAE
+from .vectors import encode_vectors
 
 if TYPE_CHECKING:
     from samplevae.store import Store
@@ -46,7 +47,7 @@ class PlayedModel:
 
     def vectors(self, rows: list[list[float]]) -> Tensor:
         "Numbers from a page -> (n, N); anything else is refused."
-        size = int(np.prod(self.model.shape))
+        size = self.model.config.pitch_dims + int(np.prod(self.model.shape))
         if not all(len(row) == size for row in rows):
             raise Refused(f"a vector of this model has {size} numbers")
         return torch.tensor(rows, dtype=torch.float32)
@@ -81,9 +82,8 @@ def answer_nearest(played: PlayedModel, given: dict[str, Any]) -> dict[str, Any]
 
 
 def answer_encode(played: PlayedModel, given: dict[str, Any]) -> dict[str, Any]:
-    "A clip (T,) -> the mean of its posterior."
-    wave = torch.tensor(given["wave"], dtype=torch.float32)[None, None]
-    return {"z": played.model.encode(wave).mean.flatten()}
+    "A clip (T,) -> its vector."
+    return {"z": encode_vectors(played.model, torch.tensor(given["wave"], dtype=torch.float32)[None])[0]}
 
 # %% ../nbs/52_playing.ipynb #ccd2e6ed
 ANSWERS: dict[str, Callable[[PlayedModel, dict[str, Any]], dict[str, Any]]] = {

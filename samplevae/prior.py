@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PRIORS', 'encode_posteriors', 'PriorConfig', 'NormalPrior', 'FlowPrior', 'fit_flow', 'save_prior', 'load_prior',
-           'load', 'fit_priors', 'sample_vectors', 'generate', 'plot_latents']
+__all__ = ['PRIORS', 'PriorConfig', 'Prior', 'NormalPrior', 'FlowPrior', 'fit_flow', 'save_prior', 'load_prior', 'load',
+           'fit_priors', 'sample_vectors', 'generate', 'plot_latents']
 
 # %% ../nbs/38_prior.ipynb #1a31446e
 import math
@@ -26,9 +26,12 @@ from torch import Tensor, nn
 # %% ../nbs/38_prior.ipynb #58768f3e
 from .display import COLOURS
 from .files import read_json, write_json, write_tensors
+from .flows import standard_log_prob
+from .harmonics import pitch_condition
 from .runs import Progress, Run, pick_device
 from .settings import LazyModule, Refused, Settings, did_you_mean, setting
 from .vae import SampleVAE
+from .vectors import EncodedSounds, PitchPrior, decode_vectors, encode_posteriors, fit_pitch_prior
 
 # %% ../nbs/38_prior.ipynb #dfe10fe1
 plt = LazyModule("matplotlib.pyplot")
@@ -36,20 +39,11 @@ plt = LazyModule("matplotlib.pyplot")
 # %% ../nbs/38_prior.ipynb #d6d35bff
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch.distributions import Distribution
 
     from samplevae.store import Store
 
-# %% ../nbs/38_prior.ipynb #13101be1
-@torch.no_grad()
-def encode_posteriors(model: SampleVAE, sounds: Store, size: int = 64) -> tuple[Tensor, Tensor]:  # (n, N) each
-    "Means and standard deviations of the posteriors of all sounds, by a frozen encoder."
-    device, means, stds = next(model.parameters()).device, [], []
-    for begin in range(0, len(sounds), size):
-        normal = model.encode(sounds.sounds(slice(begin, begin + size), device)[:, None]).base_dist
-        means.append(normal.loc.flatten(1)), stds.append(normal.scale.flatten(1))
-    return torch.cat(means), torch.cat(stds)
-
-# %% ../nbs/38_prior.ipynb #8c9da59a
+# %% ../nbs/38_prior.ipynb #7bd68c36
 @dataclass(frozen=True, kw_only=True)
 class PriorConfig(Settings):
     "How priors are fitted."
@@ -58,112 +52,173 @@ class PriorConfig(Settings):
     flow_layers: int = setting(3, "prior", "coupling layers of the flow prior", 1)
 
 
-PRIORS: dict[str, type[nn.Module]] = {}  # name: class with `fit`, `sizes`, `log_prob` and `sample`
+PRIORS: dict[str, type[nn.Module]] = {}  # name: a kind of `Prior` with `fit`
 
+# %% ../nbs/38_prior.ipynb #6dee5d54
+class Prior(nn.Module):
+    "p(pitch) p(vector | pitch) over rows (B, numbers): the first half is shared by all kinds, each has a second half of its own."
 
-class NormalPrior(nn.Module):
-    "The prior of stage 1: a standard normal."
-
-    def __init__(self, latent: int) -> None:
+    def __init__(self, latent: int, pitch_dims: int = 0, components: int = 1) -> None:
         super().__init__()
-        self.sizes = {"latent": latent}
-        self.register_buffer("mean", torch.zeros(latent))
+        self.sizes: dict[str, int] = {"latent": latent, "pitch_dims": pitch_dims, "components": components}
+        self.pitch = PitchPrior(components) if pitch_dims else None
 
-    @classmethod
-    def fit(cls, means: Tensor, stds: Tensor, config: PriorConfig, run: Run | None = None) -> Self:  # (n, N) each
-        "Posteriors -> the standard normal of their dimension; nothing is fitted."
-        return cls(means.shape[1]).to(means.device)
+    def log_prob_given(self, z: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B,)
+        "The log density of vectors that have these pitches, in nats."
+        raise NotImplementedError
 
-    def log_prob(self, z: Tensor) -> Tensor:  # (B, N) -> (B,)
+    def latent_to_base(self, z: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B, N)
+        "Vectors -> the standard normal numbers that they come from."
+        raise NotImplementedError
+
+    def latent_from_base(self, base: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B, N)
+        "Standard normal numbers -> vectors that have these pitches."
+        raise NotImplementedError
+
+    def split(self, vectors: Tensor) -> list[Tensor]:  # (B, numbers) -> (B, P), (B, N)
+        "Rows -> pitches and latent vectors."
+        return vectors.split((self.sizes["pitch_dims"], self.sizes["latent"]), 1)
+
+    def log_prob(self, vectors: Tensor) -> Tensor:  # (B, numbers) -> (B,)
         "The log density, in nats."
-        return -0.5 * (z**2 + math.log(2 * math.pi)).sum(1)
+        pitch, z = self.split(vectors)
+        return self.log_prob_given(z, pitch) + (self.pitch.log_prob(pitch) if self.pitch else 0.0)
 
-    def to_base(self, z: Tensor) -> Tensor:  # (B, N) -> (B, N)
-        "Vectors -> the standard normal numbers that they come from: themselves."
-        return z
+    def to_base(self, vectors: Tensor) -> Tensor:  # (B, numbers) -> (B, numbers)
+        "Rows -> the standard normal numbers that they come from."
+        pitch, z = self.split(vectors)
+        return torch.cat([self.pitch.to_base(pitch) if self.pitch else pitch, self.latent_to_base(z, pitch)], 1)
 
-    def from_base(self, base: Tensor) -> Tensor:  # (B, N) -> (B, N)
-        "Standard normal numbers -> vectors: themselves."
-        return base
+    def from_base(self, base: Tensor) -> Tensor:  # (B, numbers) -> (B, numbers)
+        "Standard normal numbers -> rows."
+        pitch, z = self.split(base)
+        pitch = self.pitch.from_base(pitch) if self.pitch else pitch
+        return torch.cat([pitch, self.latent_from_base(z, pitch)], 1)
 
-    def sample(self, shape: tuple[int, ...] = (), temperature: float = 1.0) -> Tensor:  # (*shape, N)
-        "Vectors, farther from the middle the higher the temperature."
-        return temperature * torch.randn(*shape, len(self.mean), device=self.mean.device)
-
-# %% ../nbs/38_prior.ipynb #8b35305a
-class FlowPrior(nn.Module):
-    "A neural spline flow with coupling layers (https://arxiv.org/abs/1906.04032)."
-
-    def __init__(self, latent: int, layers: int = 4, hidden: int = 128) -> None:
-        super().__init__()
-        self.sizes = {"latent": latent, "layers": layers, "hidden": hidden}
-        passes = 2 if latent > 1 else None  # one dimension has no other half
-        self.flow = zuko.flows.NSF(latent, transforms=layers, passes=passes, hidden_features=(hidden, hidden))
-        self.register_buffer("mean", torch.zeros(latent))
-        self.register_buffer("scale", torch.ones(latent))
-
-    def log_prob(self, z: Tensor) -> Tensor:  # (B, N) -> (B,)
-        "The log density, in nats."
-        return self.flow().log_prob((z - self.mean) / self.scale) - self.scale.log().sum()
-
-    def to_base(self, z: Tensor) -> Tensor:  # (B, N) -> (B, N)
-        "Vectors -> the standard normal numbers that the flow warps into them."
-        return self.flow().transform((z - self.mean) / self.scale)
-
-    def from_base(self, base: Tensor) -> Tensor:  # (B, N) -> (B, N)
-        "Standard normal numbers -> vectors: the way back."
-        return self.flow().transform.inv(base) * self.scale + self.mean
-
-    def sample(self, shape: tuple[int, ...] = (), temperature: float = 1.0) -> Tensor:  # (*shape, N)
-        "Vectors, farther from the middle the higher the temperature."
-        return self.from_base(temperature * self.flow().base.sample(shape))
-
-# %% ../nbs/38_prior.ipynb #4b5a9bab
-def fit_flow(
-    means: Tensor,  # (n, N)
-    stds: Tensor,  # (n, N)
-    steps: int,
-    layers: int = 4,
-    run: Run | None = None,
-    seed: int = 0,
-) -> FlowPrior:
-    "The flow under which samples of the posteriors are most likely."
-    torch.manual_seed(seed)
-    flow = FlowPrior(means.shape[1], layers).to(means.device)
-    flow.mean.copy_(means.mean(0))
-    flow.scale.copy_((means.var(0, correction=0) + stds.square().mean(0)).sqrt().clamp(min=1e-3))
-    optimizer = torch.optim.AdamW(flow.parameters(), lr=1e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps + 1)
-    progress = Progress("prior", steps, run)
-    for step in range(steps):
-        indices = torch.randint(len(means), (256,))
-        z = means[indices] + stds[indices] * torch.randn_like(means[indices])
-        loss = -flow.log_prob(z).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(flow.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        progress.update(step + 1, nats=loss.item())
-    return flow.eval()
+# %% ../nbs/38_prior.ipynb #a9c532da
+@patch
+def sample(
+    self: Prior,
+    shape: tuple[int, ...] = (),
+    temperature: float = 1.0,  # how far from the middle
+    pitch: float | Tensor | None = None,  # in Hz, or as `measure_pitch` gives it (n, 2); none: drawn as well
+) -> Tensor:  # (*shape, numbers)
+    "Rows of pitch and vector."
+    device, count = next(self.buffers()).device, math.prod(shape)
+    base = temperature * torch.randn(count, self.sizes["pitch_dims"] + self.sizes["latent"], device=device)
+    if pitch is None:
+        return self.from_base(base).view(*shape, -1)
+    if not self.pitch:
+        raise Refused("this prior knows no pitch: its model has no oscillator")
+    if not isinstance(pitch, Tensor):
+        pitch = pitch_condition(torch.full((count,), float(pitch), device=device))
+    return torch.cat([pitch, self.latent_from_base(self.split(base)[1], pitch)], 1).view(*shape, -1)
 
 
 @patch(cls_method=True)
-def fit(cls: FlowPrior, means: Tensor, stds: Tensor, config: PriorConfig, run: Run | None = None) -> FlowPrior:
-    "Means and standard deviations of posteriors (n, N) -> the flow that is fitted to samples of them."
-    return fit_flow(means, stds, config.prior_steps, config.flow_layers, run, getattr(config, "seed", 0))
+def for_sounds(cls: Prior, sounds: EncodedSounds, **sizes: int) -> Prior:
+    "A prior of the size of these sounds, whose first half is fitted to their pitches."
+    latent, pitch_dims = sounds.parameters[0].flatten(1).shape[1], sounds.pitch.shape[1]
+    if not pitch_dims:
+        return cls(latent=latent, **sizes).to(sounds.pitch.device)
+    pitch = fit_pitch_prior(sounds.pitch)
+    prior = cls(latent=latent, pitch_dims=pitch_dims, components=len(pitch.weight), **sizes)
+    prior.pitch.load_state_dict(pitch.state_dict())
+    return prior.to(sounds.pitch.device)
+
+# %% ../nbs/38_prior.ipynb #9da2c819
+class NormalPrior(Prior):
+    "The prior of stage 1: a standard normal, whatever the pitch."
+
+    def __init__(self, latent: int, pitch_dims: int = 0, components: int = 1) -> None:
+        super().__init__(latent, pitch_dims, components)
+        self.register_buffer("mean", torch.zeros(latent))
+
+    def log_prob_given(self, z: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B,)
+        return standard_log_prob(z)
+
+    def latent_to_base(self, z: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B, N)
+        return z
+
+    def latent_from_base(self, base: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B, N)
+        return base
+
+    @classmethod
+    def fit(cls, sounds: EncodedSounds, config: PriorConfig, run: Run | None = None) -> Self:
+        "Posteriors -> the standard normal of their size; only the pitches are fitted."
+        return cls.for_sounds(sounds)
+
+# %% ../nbs/38_prior.ipynb #8b35305a
+class FlowPrior(Prior):
+    "A neural spline flow with coupling layers, given the pitch (https://arxiv.org/abs/1906.04032)."
+
+    def __init__(
+        self, latent: int, pitch_dims: int = 0, components: int = 1, layers: int = 4, hidden: int = 128
+    ) -> None:
+        super().__init__(latent, pitch_dims, components)
+        self.sizes |= {"layers": layers, "hidden": hidden}
+        passes = 2 if latent > 1 else None  # one dimension has no other half
+        sizes = {"transforms": layers, "passes": passes, "hidden_features": (hidden, hidden)}
+        self.flow = zuko.flows.NSF(latent, pitch_dims, **sizes)
+        for name, size in ("mean", latent), ("scale", latent), ("pitch_mean", pitch_dims), ("pitch_scale", pitch_dims):
+            self.register_buffer(name, torch.ones(size) if "scale" in name else torch.zeros(size))
+
+    def given(self, pitch: Tensor) -> Distribution:  # (B, P) -> over (B, N)
+        "The flow for these pitches."
+        return self.flow((pitch - self.pitch_mean) / self.pitch_scale if self.pitch else None)
+
+    def log_prob_given(self, z: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B,)
+        return self.given(pitch).log_prob((z - self.mean) / self.scale) - self.scale.log().sum()
+
+    def latent_to_base(self, z: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B, N)
+        return self.given(pitch).transform((z - self.mean) / self.scale)
+
+    def latent_from_base(self, base: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B, N)
+        return self.given(pitch).transform.inv(base) * self.scale + self.mean
+
+# %% ../nbs/38_prior.ipynb #4b5a9bab
+def fit_flow(sounds: EncodedSounds, steps: int, layers: int = 4, run: Run | None = None, seed: int = 0) -> FlowPrior:
+    "The flow under which samples of the posteriors, given their pitches, are most likely."
+    torch.manual_seed(seed)
+    prior = FlowPrior.for_sounds(sounds, layers=layers)
+    everything = torch.cat([sounds.draw() for _ in range(4)])
+    moments = (
+        *prior.split(everything.mean(0)[None]),
+        *prior.split(everything.std(0, correction=0)[None].clamp(min=1e-3)),
+    )
+    for name, value in zip(("pitch_mean", "mean", "pitch_scale", "scale"), moments, strict=True):
+        getattr(prior, name).copy_(value[0])
+    optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps + 1)
+    progress = Progress("prior", steps, run)
+    for step in range(steps):
+        pitch, z = prior.split(sounds.take(torch.randint(len(sounds), (256,))).draw())
+        loss = -prior.log_prob_given(z, pitch).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        progress.update(step + 1, nats=loss.item())
+    return prior.eval()
+
+
+@patch(cls_method=True)
+def fit(cls: FlowPrior, sounds: EncodedSounds, config: PriorConfig, run: Run | None = None) -> FlowPrior:
+    "Posteriors -> the flow that is fitted to samples of them."
+    return fit_flow(sounds, config.prior_steps, config.flow_layers, run, getattr(config, "seed", 0))
 
 
 PRIORS |= {"flow": FlowPrior, "normal": NormalPrior}
 
 # %% ../nbs/38_prior.ipynb #71124012
-def save_prior(prior: nn.Module, kind: str, folder: Path) -> None:
+def save_prior(prior: Prior, kind: str, folder: Path) -> None:
     "Write a prior and its sizes."
     write_tensors(folder / f"{kind}.safetensors", prior.state_dict())
     write_json(folder / f"{kind}.json", prior.sizes)
 
 
-def load_prior(folder: str | Path, kind: str = "flow", device: torch.device | str = "cpu") -> nn.Module:
+def load_prior(folder: str | Path, kind: str = "flow", device: torch.device | str = "cpu") -> Prior:
     "The prior called `kind` in a folder, ready for use."
     folder = Path(folder).expanduser()
     if kind not in PRIORS:
@@ -180,7 +235,7 @@ def load_prior(folder: str | Path, kind: str = "flow", device: torch.device | st
     return prior.to(device).eval()
 
 
-def load(folder: str | Path, kind: str = "flow", device: str = "cpu") -> tuple[SampleVAE, nn.Module]:
+def load(folder: str | Path, kind: str = "flow", device: str = "cpu") -> tuple[SampleVAE, Prior]:
     "The model of a finished run and one of its priors (flow or normal), ready for use on a device."
     folder, place = Path(folder).expanduser(), pick_device(device)
     if not (folder / "vae").is_dir():
@@ -191,13 +246,13 @@ def load(folder: str | Path, kind: str = "flow", device: str = "cpu") -> tuple[S
 def fit_priors(run: Run, store: Store, model: SampleVAE | None = None) -> None:
     "Fit the priors of a trained model and leave them in the run's folder `prior`."
     model = model or SampleVAE.from_pretrained(run / "vae", run.config.device)
-    means, stds = encode_posteriors(model, store.split("train"))
+    sounds = encode_posteriors(model, store.split("train"))
     for kind, prior in PRIORS.items():
-        save_prior(prior.fit(means, stds, run.config, run), kind, run / "prior")
+        save_prior(prior.fit(sounds, run.config, run), kind, run / "prior")
 
 # %% ../nbs/38_prior.ipynb #a9ba43a4
 @torch.no_grad()
-def sample_vectors(prior: nn.Module, n: int, seed: int = 0, temperature: float = 1.0) -> Tensor:  # (n, N)
+def sample_vectors(prior: Prior, n: int, seed: int = 0, temperature: float = 1.0) -> Tensor:  # (n, numbers)
     "The vectors of the sounds that `generate` makes."
     torch.manual_seed(seed)
     return prior.sample((n,), temperature)
@@ -206,7 +261,7 @@ def sample_vectors(prior: nn.Module, n: int, seed: int = 0, temperature: float =
 @torch.no_grad()
 def generate(
     model: SampleVAE,
-    prior: nn.Module,  # any of `PRIORS`
+    prior: Prior,
     n: int,
     seed: int = 0,
     temperature: float = 1.0,
@@ -216,19 +271,20 @@ def generate(
         raise Refused(f"cannot generate {n!r} sounds: a whole number, at least 1, is needed")
     if not 0 <= temperature < math.inf:
         raise Refused(f"temperature must be 0 or more, and finite, not {temperature}")
-    if prior.sizes["latent"] != math.prod(model.shape):
-        sizes = f"{prior.sizes['latent']} dimensions for a model of {math.prod(model.shape)}"
+    theirs, ours = (prior.sizes["latent"], prior.sizes["pitch_dims"]), (math.prod(model.shape), model.config.pitch_dims)
+    if theirs != ours:
+        sizes = f"{sum(theirs)} numbers for a model of {sum(ours)}"
         raise Refused(f"cannot generate {n} sounds from a prior of {sizes}")
     vectors = sample_vectors(prior, n, seed, temperature).split(64)
-    sounds = torch.cat([model.decode(z.unflatten(1, model.shape), 1)[:, 0].cpu() for z in vectors])
+    sounds = torch.cat([decode_vectors(model, part, 1).cpu() for part in vectors])
     return sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)  # too loud is made softer, not cut off
 
 # %% ../nbs/38_prior.ipynb #d22da04e
-def plot_latents(means: Tensor, drawn: dict[str, Tensor]) -> Figure:
+def plot_latents(points: Tensor, drawn: dict[str, Tensor]) -> Figure:  # (n, N) each
     "The two latent dimensions that vary most, of real sounds and of each prior."
-    first, second = means.var(0, correction=0).topk(2).indices.tolist() if means.shape[1] > 1 else (0, 0)
+    first, second = points.var(0, correction=0).topk(2).indices.tolist() if points.shape[1] > 1 else (0, 0)
     figure, axes = plt.subplots(1, 1 + len(drawn), figsize=(9, 2.8), sharex=True, sharey=True, layout="constrained")
-    clouds = {"posteriors": means} | drawn
+    clouds = {"posteriors": points} | drawn
     for axis, (name, cloud), colour in zip(axes, clouds.items(), COLOURS, strict=False):
         axis.scatter(cloud[:, first].cpu(), cloud[:, second].cpu(), s=2, color=colour, alpha=0.6)
         axis.set(title=name, xlabel=f"z{first}", xlim=(-4, 4), ylim=(-4, 4))

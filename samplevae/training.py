@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Training', 'require_enough_sounds', 'train', 'load_model', 'encode_means_and_kl', 'fidelity', 'training_summary',
+__all__ = ['Training', 'require_enough_sounds', 'train', 'load_model', 'encode_points_and_kl', 'fidelity', 'training_summary',
            'plot_latent_usage', 'best_and_worst_reconstructions']
 
 # %% ../nbs/37_training.ipynb #5615dd78
@@ -158,17 +158,23 @@ def load_model(run: Run) -> SampleVAE:
 
 # %% ../nbs/37_training.ipynb #ec3f84aa
 @torch.no_grad()
-def encode_means_and_kl(model: SampleVAE, x: Tensor) -> tuple[Tensor, Tensor]:  # (n, T) -> (n, N) each
-    "The means of the posteriors, and the KL divergence of each dimension, in nats."
-    device = next(model.parameters()).device
-    posteriors = [model.encode(part[:, None].to(device)) for part in x.split(64)]
-    means = torch.cat([q.mean.flatten(1) for q in posteriors])
-    return means.cpu(), torch.cat([kl_per_dimension(q).flatten(1) for q in posteriors]).cpu()
+def encode_points_and_kl(
+    model: SampleVAE, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:  # (n, T) -> (n, N), (n, N), (n,)
+    "The points of the posteriors, the KL divergence of each dimension by its moments, and the whole one by a draw, in nats."
+    device, parts = next(model.parameters()).device, []
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for part in x.split(64):
+            posterior = model.encode(part[:, None].to(device))
+            kl = kl_per_dimension(posterior).flatten(1), posterior.kl(posterior.rsample())
+            parts.append((posterior.point().flatten(1), *kl))
+    return tuple(torch.cat(values).cpu() for values in zip(*parts, strict=True))
 
 
-def fidelity(means: Tensor) -> Tensor:  # (n, N) -> (N,)
+def fidelity(points: Tensor) -> Tensor:  # (n, N) -> (N,)
     "The share of the vectors' variance up to each direction, largest first (https://arxiv.org/abs/2111.05011)."
-    power = torch.linalg.svdvals(means - means.mean(0)).square()
+    power = torch.linalg.svdvals(points - points.mean(0)).square()
     return power.cumsum(0) / power.sum()
 
 
@@ -176,20 +182,21 @@ def training_summary(model: SampleVAE, store: Store) -> dict[str, float]:
     "A row of numbers: held-out sounds and their reconstructions, medians; and what the vectors carry."
     x = held_out(store).sample(256).sounds()
     metrics = reconstruction_metrics(x, reconstruct(model, x), store.rate)
-    means, kl = encode_means_and_kl(model, store.split("train").sample(1024).sounds())
+    points, kl, nats = encode_points_and_kl(model, store.split("train").sample(1024).sounds())
     row = {name: value.nanmedian().item() for name, value in metrics.items()} | {"held-out sounds": len(x)}
-    row |= {"nats": kl.sum(1).mean().item(), "active dimensions": int((kl.mean(0) > 0.1).sum())}
-    return row | {f"directions for {share}%": int((fidelity(means) < share / 100).sum()) + 1 for share in (95, 99)}
+    row |= {"nats": nats.mean().item(), "active dimensions": int((kl.mean(0) > 0.1).sum())}
+    return row | {f"directions for {share}%": int((fidelity(points) < share / 100).sum()) + 1 for share in (95, 99)}
 
 # %% ../nbs/37_training.ipynb #b91929cc
 def plot_latent_usage(model: SampleVAE, store: Store) -> Figure:
     "The KL divergence of each dimension, and the variance in the largest directions."
-    means, kl = encode_means_and_kl(model, store.split("train").sample(1024).sounds())
+    points, kl, _ = encode_points_and_kl(model, store.split("train").sample(1024).sounds())
     figure, axes = plt.subplots(1, 2, figsize=(9, 2.3), layout="constrained")
     axes[0].bar(range(1, kl.shape[1] + 1), kl.mean(0).sort(descending=True).values, color=COLOURS[0])
     axes[0].axhline(0.1, color=COLOURS[5], lw=0.8)
     axes[0].set(title="KL divergence by dimension", xlabel="dimension, largest first", ylabel="nats")
-    axes[1].plot(range(1, means.shape[1] + 1), fidelity(means)[: means.shape[1]], "o-", ms=3, color=COLOURS[1])
+    shares = fidelity(points)[: points.shape[1]]
+    axes[1].plot(range(1, len(shares) + 1), shares, "o-", ms=3, color=COLOURS[1])
     axes[1].set(title="fidelity", xlabel="directions, largest first", ylabel="share of the variance", ylim=(0, 1.02))
     return figure
 

@@ -23,9 +23,11 @@ from torch.nn.utils.parametrize import is_parametrized
 
 # %% ../nbs/28_vae.ipynb #3b781680
 from .decoder import Decoder, DecoderConfig
-from .encoder import Encoder, POSTERIORS
+from .encoder import Encoder
 from .files import read_json, write_json, write_tensors
-from .layers import remove_weight_norm
+from .flows import POSTERIORS
+from .harmonics import measure_pitch, pitch_condition
+from .layers import full_precision, remove_weight_norm
 from .runs import pick_device
 from .settings import Refused, setting
 
@@ -34,7 +36,14 @@ from .settings import Refused, setting
 class ModelConfig(DecoderConfig):
     "The settings of a model."
 
-    posterior: str = setting("gaussian", "train", "distribution over vectors", choices=POSTERIORS)
+    posterior: str = setting("gaussian", "train", "distribution over vectors, given a sound", choices=POSTERIORS)
+
+    def check(self) -> None:
+        super().check()
+        if self.posterior != "gaussian" and self.latent_shape == "sequence":
+            raise Refused(f"setting 'posterior' {self.posterior} is for single vectors: set latent_shape=vector")
+        if self.posterior == "full" and self.latent > 512:
+            raise Refused(f"setting 'posterior' full takes at most 512 latent dimensions, not {self.latent}")
 
 # %% ../nbs/28_vae.ipynb #f7681965
 class SampleVAE(nn.Module):
@@ -46,7 +55,7 @@ class SampleVAE(nn.Module):
         self.config = config = ModelConfig(**(vars(ModelConfig.of(config)) if config else {}) | settings)
         self.length = config.length
         self.shape = (config.latent,) if config.latent_shape == "vector" else (config.latent, config.columns)
-        self.posterior = POSTERIORS[config.posterior]()
+        self.posterior = POSTERIORS[config.posterior](config.latent)
         self.encoder = Encoder(config, self.posterior.context)
         self.decoder = Decoder(config)
 
@@ -56,21 +65,34 @@ class SampleVAE(nn.Module):
             raise Refused(f"sounds must be (n, 1, {self.length}), not {tuple(x.shape)}")
         return self.posterior(*self.encoder(x))
 
+    def measure_pitch(self, x: Tensor) -> Tensor:  # (B, 1, T) -> (B, pitch_dims)
+        "The pitch of sounds and its confidence; of a model without an oscillator no numbers (B, 0)."
+        if not self.config.pitch_dims:
+            return x.new_zeros(len(x), 0)
+        return measure_pitch(full_precision(x[:, 0]), self.config.sample_rate)
+
     def decode(
         self,
         z: Tensor,  # (B, *shape)
+        pitch: Tensor | float | None = None,  # as `measure_pitch` gives it (B, pitch_dims), or in Hz; none: of noise
         draws: int = 0,  # how often, with fresh noise for each; 0: once, with the noise that is always the same
     ) -> Tensor:  # (B or draws B, 1, T)
-        "Vectors (B, *shape) -> sounds (B, 1, T), always the same; or `draws` of each (draws B, 1, T), with fresh noise."
+        "Vectors and pitches -> sounds (B, 1, T), always the same; or `draws` of each (draws B, 1, T), with fresh noise."
         if z.shape[1:] != self.shape or not len(z):
             raise Refused(f"vectors must be (n, {', '.join(map(str, self.shape))}), not {tuple(z.shape)}")
-        return self.decoder(z, draws)[:, :, : self.length]
+        pitch, dims = z.new_zeros(len(z), self.config.pitch_dims) if pitch is None else pitch, self.config.pitch_dims
+        if not isinstance(pitch, Tensor) and dims:
+            pitch = pitch_condition(z.new_full((len(z),), pitch))
+        if not isinstance(pitch, Tensor) or pitch.shape != (len(z), dims):
+            given = tuple(pitch.shape) if isinstance(pitch, Tensor) else f"{pitch} Hz: this model has none"
+            raise Refused(f"pitches must be ({len(z)}, {dims}), not {given}")
+        return self.decoder(z, pitch, draws)[:, :, : self.length]
 
     def forward(self, x: Tensor, draws: int = 1) -> tuple[Tensor, Tensor, Distribution]:  # (B, 1, T)
         "Reconstructions (draws B, 1, T), the vectors that they came from (B, *shape), and their posterior."
         posterior = self.encode(x)
         z = posterior.rsample()
-        return self.decode(z, draws), z, posterior
+        return self.decode(z, self.measure_pitch(x), draws), z, posterior
 
 # %% ../nbs/28_vae.ipynb #151ec422
 def count_parameters_and_flops(model: SampleVAE) -> dict[str, float]:
@@ -79,10 +101,15 @@ def count_parameters_and_flops(model: SampleVAE) -> dict[str, float]:
 
     counts, x = {}, torch.zeros(1, 1, model.length, device=next(model.parameters()).device)
     z = torch.zeros(1, *model.shape, device=x.device)
-    for name, part, work in ("encoder", model.encoder, model.encode), ("decoder", model.decoder, model.decode):
+    for name, work in ("encoder", lambda: model.encode(x).rsample()), ("decoder", lambda: model.decode(z)):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            work(x if name == "encoder" else z)
-        counts[f"{name}, M"] = sum(p.numel() for p in part.parameters()) / 1e6
+            work()
+        own = (
+            model.decoder.parameters()
+            if name == "decoder"
+            else [*model.encoder.parameters(), *model.posterior.parameters()]
+        )
+        counts[f"{name}, M"] = sum(p.numel() for p in own) / 1e6
         counts[f"{name}, G"] = counter.get_total_flops() / 2e9
     return counts
 
@@ -95,7 +122,7 @@ def receptive_field(model: SampleVAE) -> float:
     return (x.grad[0, 0].abs() > 0).sum().item() / model.config.sample_rate
 
 # %% ../nbs/28_vae.ipynb #e0464850
-FORMAT = 4  # of the files; one higher whenever an older program could not read them rightly
+FORMAT = 5  # of the files; one higher whenever an older program could not read them rightly
 
 
 def folded_state_dict(model: nn.Module) -> dict[str, Tensor]:

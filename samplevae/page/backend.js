@@ -1,38 +1,51 @@
 // Where sounds come from: one small interface, three ways behind it.
 //
-//   { name, latent, rate, length, pitched, decode(z, { pitch, fresh }), encode(wave), sample(n, options), vary(point, amount) }
+//   { name, latent, rate, length, pitched, decode(z, { pitch, confidence, fresh }), encode(wave), sample(n, options), vary(point, amount) }
 //
-// A point is { z, pitch }: the pitch, in octaves above 1 Hz, stands beside the vector, not in it. `local` decodes in workers
+// A point is { z, pitch, confidence }: the latent numbers, and beside them the pitch, in octaves above 1 Hz, and how sure it is,
+// from 0 to 1. `join` makes one vector of it, as model.js reads it, and `split` a point of a vector. `local` decodes in workers
 // of this page; `kernel` asks a notebook's kernel, `http` a server on this machine: these two decode there and describe here.
-import { normals } from "./arithmetic.js";
+import { clamp, normals } from "./arithmetic.js";
 import { connect } from "./connect.js";
 import { readPack } from "./pack.js";
 
 export function makeBackend(name, ask, helper, { about, data, kind, times }) {
-  const { config } = about, pitched = config.pitch_dims > 0, N = config.latent;
-  const join = ({ z, pitch }) => pitched ? Float32Array.of((pitch - 8) / 2, ...z) : Float32Array.from(z);
-  const split = (vector) => pitched ? { z: vector.slice(1), pitch: 8 + 2 * vector[0] } : { z: Float32Array.from(vector), pitch: null };
+  const { config } = about, { pitch_dims: pitchDims, numbers: N } = config, pitched = pitchDims > 0;
+  const join = ({ z, pitch, confidence }) => pitched ? Float32Array.of((pitch - 8) / 2, confidence, ...z) : Float32Array.from(z);
+  const split = (vector) => pitched ? { z: vector.slice(pitchDims), pitch: 8 + 2 * vector[0], confidence: vector[1] } : { z: Float32Array.from(vector), pitch: null, confidence: null };
+  // A vector with the pitch and the confidence of another; and one whose confidence is from 0 to 1
+  const withPitch = (vector, other) => vector.map((x, k) => k < pitchDims ? other[k] : x);
+  const inRange = (vector) => vector.map((x, k) => pitched && k === 1 ? clamp(x, 0, 1) : x);
+
+  const toBase = async (vector) => config.prior ? (await ask("toBase", { z: vector })).base : vector.map((x, k) => (x - about.mean[k]) / about.std[k]);
+  // given: a vector whose pitch is held; the latent numbers are then those that the base numbers mean at that pitch
+  async function toVectors(bases, given = null) {
+    if (given && pitched) { const held = await toBase(given); bases = bases.map((base) => withPitch(base, held)); }
+    const vectors = config.prior ? (await ask("toVector", { bases })).vectors : bases.map((base) => inRange(Float32Array.from(base, (x, k) => x * about.std[k] + about.mean[k])));
+    return given ? vectors.map((vector) => withPitch(vector, given)) : vectors;
+  }
 
   // A step in the base space of the prior, where all directions are alike: every stop is likely, and 1 is a plain draw.
-  // Where the page does not know the prior, a step in the spread of the training vectors.
-  async function vary(point, amount, { seed = 0, temperature = 1, count = 1 } = {}) {
+  // Where the page does not know the prior, a step in the spread of the training vectors, with the same confidence.
+  async function vary(point, amount, { seed = 0, temperature = 1, count = 1, given = null } = {}) {
     const noise = Array.from({ length: count }, (_, i) => normals(N, seed + i)), vector = join(point);
-    if (!config.prior) return noise.map((draw) => split(vector.map((x, k) => x + amount * temperature * about.std[k] * draw[k])));
-    const { base } = await ask("toBase", { z: vector }), stay = Math.sqrt(1 - amount ** 2);
-    const { vectors } = await ask("toVector", { bases: noise.map((draw) => base.map((x, k) => stay * x + amount * temperature * draw[k])) });
-    return vectors.map(split);
+    if (!config.prior) {
+      const moved = noise.map((draw) => inRange(vector.map((x, k) => pitched && k === 1 ? x : x + amount * temperature * about.std[k] * draw[k])));
+      return moved.map((vector) => split(given ? withPitch(vector, given) : vector));
+    }
+    const base = await toBase(vector), stay = Math.sqrt(1 - amount ** 2);
+    return (await toVectors(noise.map((draw) => base.map((x, k) => stay * x + amount * temperature * draw[k])), given)).map(split);
   }
 
   return {
-    name, kind, times, about, data, pitched, join, split, vary,
-    latent: N - pitched, rate: config.sample_rate, length: Math.round(config.seconds * config.sample_rate), encodes: about.encodes,
+    name, kind, times, about, data, pitched, join, split, withPitch, inRange, vary, toBase,
+    latent: config.latent, rate: config.sample_rate, length: Math.round(config.seconds * config.sample_rate), encodes: about.encodes,
     // newest: of decodings that wait, only the newest is done; early: called with the sound before it is described
-    decode: (z, { pitch, fresh = 0, newest = false, early } = {}) => ask("decode", { z: join({ z, pitch }), seed: fresh, newest }, early),
+    decode: (z, { pitch, confidence = 1, fresh = 0, newest = false, early } = {}) => ask("decode", { z: join({ z, pitch, confidence }), seed: fresh, newest }, early),
     encode: async (wave) => split((await ask("encode", { wave })).z),
-    sample: (n, { seed = 0, temperature = 1 } = {}) => vary({ z: new Float32Array(N - pitched), pitch: 8 }, 1, { seed, temperature, count: n }),
+    sample: (n, options = {}) => vary({ z: new Float32Array(config.latent), pitch: 8, confidence: 1 }, 1, { ...options, count: n }),
     waves: async (vectors, fresh = 0) => (await ask("waves", { vectors, seed: fresh })).waves,
-    toBase: async (vector) => config.prior ? (await ask("toBase", { z: vector })).base : vector.map((x, k) => (x - about.mean[k]) / about.std[k]),
-    toVector: async (base) => config.prior ? (await ask("toVector", { bases: [base] })).vectors[0] : Float32Array.from(base, (x, k) => x * about.std[k] + about.mean[k]),
+    toVector: async (base, given = null) => (await toVectors([base], given))[0],
     jacobian: async (vector, steps, fresh = 0) => (await helper("jacobian", { z: vector, steps, seed: fresh })).jacobian,
     nearest: async (vectors, wanted, std, fresh = 0) => (await ask("nearest", { vectors, wanted, std, seed: fresh })).z,
   };

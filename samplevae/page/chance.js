@@ -20,8 +20,8 @@ export function addChance(ui) {
     const event = performance.now(), { wanted, pitch } = session.held, many = Object.keys(wanted).length > 0;
     field.value = seed; face(seed % 6);
     let points;
-    try { points = await backend.vary(backend.split(session.now.z), ui.variation, { seed, temperature: ui.temperature, count: many ? 12 : 1 }); } catch (error) { ui.say(`The dice do not fall: ${error.message}.`); return; }
-    const vectors = points.map((point) => backend.join(pitch ? { ...point, pitch: session.descriptors.pitch } : point));
+    try { points = await backend.vary(backend.split(session.now.z), ui.variation, { seed, temperature: ui.temperature, count: many ? 12 : 1, given: pitch ? session.now.z : null }); } catch (error) { ui.say(`The dice do not fall: ${error.message}.`); return; }
+    const vectors = points.map((point) => session.withHeld(backend.join(point)));
     session.tell("glide");
     if (!many) return session.go(vectors[0], { event });
     const std = Object.fromEntries(session.names.map((name, i) => [name, session.about.descriptor_std[i]]));
@@ -81,8 +81,7 @@ export function addLabels(ui) {
     const used = [...amounts.entries()].filter(([, amount]) => amount);
     const sum = Float32Array.from({ length: N }, (_, k) => used.reduce((s, [l, amount]) => s + amount / total * bases[l][k], 0));
     const size = used.reduce((s, [l, amount]) => s + amount / total * Math.hypot(...bases[l]), 0) / (Math.hypot(...sum) || 1);
-    const z = used.length === 1 ? session.vector(ui.middle[used[0][0]]) : await backend.toVector(sum.map((x) => x * size));
-    if (session.held.pitch) z[0] = session.now.z[0];
+    const z = used.length === 1 ? session.withHeld(session.vector(ui.middle[used[0][0]])) : await backend.toVector(sum.map((x) => x * size), session.held.pitch ? session.now.z : null);
     if (mine === asked) { session.jacobian = null; session.decode(z, { play: "drag", event }); }
   }
   labels.forEach((label, l) => {

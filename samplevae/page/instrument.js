@@ -110,7 +110,7 @@ export function mount(root, backend, { keysOn = root, hash = false, began = 0, o
   for (const name of ["file", "packfile"]) $(name).addEventListener("change", (e) => { if (e.target.files[0]) ui.hear(e.target.files[0]); e.target.value = ""; });
 
   // -- begin
-  $("run").textContent = `${backend.about.name} · ${session.N} dimensions · learned from ${backend.about.sounds.toLocaleString("en")} sounds`;
+  $("run").textContent = `${backend.about.name} · ${backend.latent} dimensions · learned from ${backend.about.sounds.toLocaleString("en")} sounds`;
   if (!config.prior) ui.say("This page does not know the prior of this model: chance is a step nearby.");
   addMidi(ui); addMacros(ui); addChance(ui); addMorph(ui); addLabels(ui); addNumbers(ui);
   ui.map = new SoundMap(ui); addPad(ui); addKeyboard(ui); addPattern(ui);

@@ -10,8 +10,8 @@ export function addKeyboard(ui) {
   const { session, $ } = ui, { backend } = session;
   ui.octave = 2; ui.typing = ui.tuning = false;
 
-  // Every key is a decoding, since the pitch is an input of the decoder; softer is duller, not only softer. Without a pitch,
-  // a key plays the sound faster or slower.
+  // Every key is a decoding, since the pitch is an input of the decoder, and its confidence stays; softer is duller, not only
+  // softer. Without a pitch, a key plays the sound faster or slower.
   ui.note = async (n, velocity = 0.8) => {
     if (!session.descriptors) return;
     if (ui.tuning && session.pitched) return ui.tune(n);
@@ -20,7 +20,7 @@ export function addKeyboard(ui) {
     if (!session.pitched) return session.play(session.now.wave, { gain, choke: false, speed: 2 ** ((n - 60) / 12) });
     const began = performance.now(), soft = 0.8 - velocity, { z, sound } = session.now, d = session.jacobian && Math.abs(soft) > 0.02
       ? session.step({ brightness: sound.descriptors.brightness - 0.8 * soft }, session.jacobian, sound.descriptors) : null;
-    const vector = Float32Array.from(z, (x, k) => x + (k && d ? d[k] : 0));
+    const vector = Float32Array.from(z, (x, k) => x + (d ? d[k] : 0));
     const [wave] = await backend.waves([backend.join({ ...backend.split(vector), pitch: octavesOfNote(n) })], session.now.fresh);
     session.play(session.level(wave), { gain, choke: false });
     (session.stats.notes ??= []).push(performance.now() - began);

@@ -31,7 +31,7 @@ export class SoundMap {
   drift(dx, dy, event, from = this.session.now.z) {
     const { session, axes, span } = this, S = axes.map((a, i) => axes.map((b, j) => a.reduce((sum, x, k) => sum + x * b[k], i === j ? 1e-9 : 0)));
     const [p, q] = solve(S, [dx * (span[0][1] - span[0][0]), dy * (span[1][1] - span[1][0])]), held = session.held.pitch;
-    const z = Float32Array.from(from, (x, k) => k === 0 && held ? x : x + (axes[0][k] * p + axes[1][k] * q) * session.about.std[k]);
+    const z = Float32Array.from(from, (x, k) => k < session.pitchDims && held ? x : x + (axes[0][k] * p + axes[1][k] * q) * session.about.std[k]);
     session.jacobian = null;
     session.decode(z, { play: "drag", event });
   }
@@ -74,8 +74,7 @@ export class SoundMap {
     const { canvas, session, tip } = this;
     let grip = null;
     const take = (i, event) => { // dragged over a training sound
-      const z = session.vector(i);
-      if (session.held.pitch) z[0] = session.now.z[0];
+      const z = session.withHeld(session.vector(i));
       session.now.name = session.label(i); session.jacobian = null;
       session.decode(z, { play: "drag", event });
     };
@@ -95,7 +94,8 @@ export class SoundMap {
       if (grip && i >= 0 && i !== grip.i) { Object.assign(grip, { i, moved: true }); take(i, e.timeStamp); }
       tip.hidden = i < 0 || !session.about.labels.length;
       if (i < 0) return;
-      tip.textContent = `${session.label(i)} ${session.pitched ? hertz(8 + 2 * session.vectors[session.N * i]) : ""}`;
+      const { pitch, confidence } = session.backend.split(session.vector(i));
+      tip.textContent = `${session.label(i)} ${confidence > 0 ? hertz(pitch) : ""}`; // noise has no pitch
       tip.style.left = `${Math.min(x, w - 110)}px`; tip.style.top = `${Math.max(y, 26)}px`;
     });
     for (const type of ["pointerup", "pointercancel"]) canvas.addEventListener(type, () => { if (grip?.moved) session.remember(); grip = null; });

@@ -2,14 +2,24 @@
 //
 //   const model = new Model(await readPack(bytes));
 //   model.decode(vector)          -> Float32Array (T,), with the noise that is always the same
-//   model.encode(wave)            -> Float32Array (N,), the mean of the posterior; the first number is the pitch
+//   model.encode(wave)            -> Float32Array (N,), the measured pitch and the mean of the posterior
 //   model.prior.toVector(base)    -> vector, from standard normal numbers; model.prior.toBase(vector) -> base
+//
+// A vector is [where, confidence, z_0, z_1, ...]: where the pitch is, (octaves above 1 Hz - 8) / 2; how sure it is, from 0
+// (noise) to 1 (a tone); and the latent numbers. These stand alone where a model has no oscillator.
 import { linear } from "./arithmetic.js";
 import { HarmonicOscillator } from "./oscillator.js";
 import { IstftHead } from "./istft_head.js";
 import { PRIORS } from "./prior.js";
-import { dominantPitch, SpectrogramEncoder } from "./spectrogram_encoder.js";
+import { measurePitch, SpectrogramEncoder } from "./spectrogram_encoder.js";
 import { Workspace } from "./workspace.js";
+
+// What the networks of the decoder read: a pitch that is not sure counts less
+function joinPitch(row, pitchDims) {
+  const given = Float32Array.from(row);
+  if (pitchDims) given[0] *= given[1];
+  return given;
+}
 
 export class Model {
   constructor(pack, { kernels = "auto" } = {}) {
@@ -32,11 +42,11 @@ export class Model {
   decode(z, { seed = 0, parts = false } = {}) {
     const { space, columns, config } = this, frames = 2 * columns, stride = Math.ceil(frames / 8) * 8, { F, width } = space;
     this.head.setNoise(seed);
-    const x = linear(this.tensors["decoder.project.0.weight"], this.tensors["decoder.project.0.bias"], z);
+    const given = joinPitch(z, config.pitch_dims), x = linear(this.tensors["decoder.project.0.weight"], this.tensors["decoder.project.0.bias"], given);
     for (let c = 0; c < width; c++) for (let j = 0; j < frames; j++) { // two frames in each column
       F[(space.a >> 2) + c * stride + j] = x[(2 * c + (j & 1)) * columns + (j >> 1)];
     }
-    const wave = this.head.wave(frames, this.length), course = this.oscillator?.pitchAndLevels(z);
+    const wave = this.head.wave(frames, this.length), course = this.oscillator?.pitchAndLevels(8 + 2 * z[0], given);
     const tone = course ? this.oscillator.wave(course) : null;
     if (tone) for (let i = 0; i < wave.length; i++) wave[i] += tone[i];
     return parts ? { wave, tone, octaves: course?.octaves ?? null } : wave;
@@ -52,7 +62,6 @@ export class Model {
   encode(wave) {
     if (!this.encoder) throw new Error("the encoder is not there");
     const mean = this.encoder.mean(wave);
-    if (this.config.pitch_dims) mean[0] = (Math.log2(dominantPitch(wave, this.rate)) - 8) / 2;
-    return mean;
+    return this.config.pitch_dims ? Float32Array.of(...measurePitch(wave, this.rate), ...mean) : mean;
   }
 }

@@ -24,13 +24,13 @@ export class HarmonicOscillator {
     return x.map((v, i) => (v - mean) * scale * gain[i] + bias[i]);
   }
 
-  // z (N,), the first number the pitch -> octaves above 1 Hz (frames,), level of each harmonic (harmonics, frames)
-  pitchAndLevels(z) {
+  // The pitch in octaves above 1 Hz, and what the network reads (N,) -> octaves (frames,), level of each harmonic (harmonics, frames)
+  pitchAndLevels(pitch, given) {
     const { frames, falls } = this;
-    let h = this.norm("hidden.1", this.layer("hidden.0", z)).map(gelu);
+    let h = this.norm("hidden.1", this.layer("hidden.0", given)).map(gelu);
     h = this.norm("hidden.4", this.layer("hidden.3", h)).map(gelu);
     const fall = this.layer("fall", h).map((x) => fround(0.01 * x));
-    const octaves = Float32Array.from({ length: frames }, (_, f) => fround(8 + 2 * z[0]) + fall.reduce((sum, x, i) => sum + x * falls[i * frames + f], 0));
+    const octaves = Float32Array.from({ length: frames }, (_, f) => fround(pitch) + fall.reduce((sum, x, i) => sum + x * falls[i * frames + f], 0));
     const levels = Float32Array.from(this.layer("level", h), (x) => Math.max(0, sigmoid(x - 3) - 5e-4));
     return { octaves, levels };
   }

@@ -9,10 +9,10 @@ const peakOf = (wave) => wave.reduce((most, x) => Math.max(most, Math.abs(x)), 0
 export class Session {
   constructor(backend) {
     const { about, data } = backend, { descriptors: names } = about;
-    Object.assign(this, { backend, about, names, N: about.config.latent, K: names.length, rate: backend.rate, pitched: backend.pitched });
+    Object.assign(this, { backend, about, names, N: about.config.numbers, pitchDims: about.config.pitch_dims, K: names.length, rate: backend.rate, pitched: backend.pitched });
     this.vectors = data.vectors; this.kinds = data.kinds; this.values = data.descriptors; this.count = this.vectors.length / this.N;
     this.voice = new Voice(this.rate);
-    // z: the whole vector, pitch and all; sound: the vector and the descriptors of what was decoded last
+    // z: the whole vector, pitch, confidence and latent numbers; sound: the vector and the descriptors of what was decoded last
     this.now = { z: null, wave: null, sound: null, picture: null, octaves: null, fresh: 0, name: "" };
     this.past = []; this.place = -1; this.locked = new Map(); this.ghost = null; this.jacobian = null;
     this.stats = { decode: [], ready: [], dropped: 0, opened: 0 };
@@ -44,8 +44,9 @@ export class Session {
 
   // -- decoding: the worker drops all but the newest, and a late answer never overwrites a newer one
   async decode(z, { play = "", event = 0, start = false } = {}) {
-    const mine = ++this.asked, { now, stats } = this, { z: rest, pitch } = this.backend.split(Float32Array.from(z));
-    now.z = Float32Array.from(z);
+    z = this.backend.inRange(Float32Array.from(z));
+    const mine = ++this.asked, { now, stats } = this, { z: latent, pitch, confidence } = this.backend.split(z);
+    now.z = z;
     const early = ({ wave }) => {
       if (mine < this.seen) return;
       now.wave = this.level(wave);
@@ -53,7 +54,7 @@ export class Session {
       if (play) this.hit(play === "drag" ? 110 : 0);
     };
     let result;
-    try { result = await this.backend.decode(rest, { pitch, fresh: now.fresh, newest: true, early }); } catch (error) { this.tell("trouble", error); return null; }
+    try { result = await this.backend.decode(latent, { pitch, confidence, fresh: now.fresh, newest: true, early }); } catch (error) { this.tell("trouble", error); return null; }
     if (result.dropped || mine < this.seen) { stats.dropped++; return null; }
     this.seen = mine; stats.decode.push(result.took);
     now.sound = { z: Float32Array.from(z), descriptors: result.descriptors };
@@ -86,7 +87,8 @@ export class Session {
   // -- going somewhere: a gesture that has ended is remembered
   async go(z, { name = "", play = "hit", commit = true, event = performance.now(), ghost = null } = {}) {
     Object.assign(this, { jacobian: null, ghost });
-    this.now.name = name; this.now.z = Float32Array.from(z); this.settling++;
+    z = this.backend.inRange(Float32Array.from(z));
+    this.now.name = name; this.now.z = z; this.settling++;
     if (commit) this.remember(z, name);
     return this.decode(z, { play, event, start: commit });
   }
@@ -126,17 +128,18 @@ export class Session {
   }
 
   // samplevae.latents.macro_step: the smallest step after which the wanted descriptors are where they should be, and the
-  // others, if possible, where the hand found them
+  // others, if possible, where the hand found them. The pitch and its confidence stay as they are.
   step(wanted, jacobian, from, keep = from, reach = 1.5) {
-    const { N, K, names, about, locked } = this, first = this.pitched ? 1 : 0, A = this.precision.map((row) => [...row]), b = Array(N).fill(0);
-    for (let j = first; j < K; j++) {
+    const { N, K, names, about, locked, pitchDims } = this, A = this.precision.map((row) => [...row]), b = Array(N).fill(0);
+    for (let j = 0; j < K; j++) {
+      if (names[j] === "pitch") continue;
       const name = names[j], aim = name in wanted, weight = (aim || locked.has(name) ? 400 : 8) / about.descriptor_std[j] ** 2, delta = (aim ? wanted : keep)[name] - from[name];
       for (let a = 0; a < N; a++) {
         b[a] += weight * jacobian[j][a] * delta;
         for (let c = 0; c < N; c++) A[a][c] += weight * jacobian[j][a] * jacobian[j][c];
       }
     }
-    const step = first ? [0, ...solve(A.slice(1).map((row) => row.slice(1)), b.slice(1))] : solve(A, b);
+    const step = [...Array(pitchDims).fill(0), ...solve(A.slice(pitchDims).map((row) => row.slice(pitchDims)), b.slice(pitchDims))];
     const scale = Math.min(1, reach / (this.distance(step) || 1)); // no farther than so many standard deviations at once
     return step.map((x) => x * scale);
   }
@@ -165,15 +168,15 @@ export class Session {
     this.tell("glide");
   }
 
-  // What locks hold: the pitch exactly, the others by steps
+  // What locks hold: the pitch (and its confidence) exactly, the others by steps
   get held() {
     const wanted = Object.fromEntries([...this.locked].filter(([name]) => name !== "pitch"));
     return { wanted, pitch: this.pitched && this.locked.has("pitch") };
   }
+  withHeld(z) { return this.held.pitch ? this.backend.withPitch(z, this.now.z) : z; }
   async land(z, { name = "", event = performance.now(), rounds = 2 } = {}) {
-    const { wanted, pitch } = this.held;
-    z = Float32Array.from(z);
-    if (pitch) z[0] = this.now.z[0];
+    const { wanted } = this.held;
+    z = this.withHeld(Float32Array.from(z));
     this.tell("glide");
     if (!Object.keys(wanted).length) return this.go(z, { name, event });
     await this.go(z, { name, play: "", commit: false, event });

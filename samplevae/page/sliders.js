@@ -131,8 +131,9 @@ export function addNumbers(ui) {
     add($("directions"), `Direction ${i + 1}`, { low: -6, high: 6, value, input: (v, event) => { const by = v - value(); move(session.now.z.map((x, k) => x + by * axis[k] * about.std[k]), event); } });
   });
   for (let k = 0; k < N; k++) {
-    const s = session.spread(k), name = k === 0 && session.pitched ? "0, the pitch" : `${k}`;
-    add($("raw"), name, { low: about.mean[k] - 3.5 * s, high: about.mean[k] + 3.5 * s, value: () => session.now.z?.[k] ?? 0, input: (v, event) => { const z = Float32Array.from(session.now.z); z[k] = v; move(z, event); } });
+    const s = session.spread(k), name = k < session.pitchDims ? ["the pitch", "confidence"][k] : `z${k - session.pitchDims}`;
+    const [low, high] = name === "confidence" ? [0, 1] : [about.mean[k] - 3.5 * s, about.mean[k] + 3.5 * s];
+    add($("raw"), name, { low, high, value: () => session.now.z?.[k] ?? 0, input: (v, event) => { const z = Float32Array.from(session.now.z); z[k] = v; move(z, event); } });
   }
   ui.onDraw(() => { if ($("numbers").open) for (const show of shown) show(); });
   $("numbers").addEventListener("toggle", () => ui.draw());

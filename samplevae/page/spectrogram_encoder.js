@@ -1,5 +1,5 @@
 // samplevae.encoder.SpectrogramEncoder: log-magnitudes, ConvNeXt blocks, and the mean of the posterior.
-import { ceilTo, fourier } from "./arithmetic.js";
+import { ceilTo, clamp, fourier } from "./arithmetic.js";
 
 export class SpectrogramEncoder {
   constructor(space, config) {
@@ -19,7 +19,7 @@ export class SpectrogramEncoder {
     this.input = space.take(3 * bins * frames);
   }
 
-  // wave (T,) -> (N,), the mean of the posterior; the first number is not yet the pitch
+  // wave (T,) -> (latent,), the mean of the posterior
   mean(wave) {
     const { space, config } = this, { tensors, width, F } = space;
     this.fillInput(wave);
@@ -55,13 +55,24 @@ export class SpectrogramEncoder {
   }
 }
 
-// samplevae.harmonics.dominant_pitch: the strongest peak of the spectrum after the attack, in Hz, to half a Hertz
+// samplevae.harmonics.dominant_pitch: the strongest peak of the spectrum after the attack, in Hz, to half a Hertz; and the
+// share of the energy within a semitone of it, with the bounds in the 32 bits of torch
 export function dominantPitch(wave, rate) {
   const from = Math.min(Math.round(0.03 * rate), wave.length >> 2), part = wave.subarray(from, Math.round(0.4 * rate)), n = part.length;
   const re = new Float64Array(2 * rate);
   for (let i = 0; i < n; i++) re[i] = part[i] * (0.5 - 0.5 * Math.cos(2 * Math.PI * i / n));
   const [a, b] = fourier(re, new Float64Array(2 * rate));
-  let best = 60;
-  for (let k = 60; k <= rate; k++) if (a[k] ** 2 + b[k] ** 2 > a[best] ** 2 + b[best] ** 2) best = k;
-  return best / 2;
+  const power = Float64Array.from({ length: rate + 1 }, (_, k) => a[k] ** 2 + b[k] ** 2);
+  let best = 60, near = 0, all = 1e-9;
+  for (let k = 60; k <= rate; k++) if (power[k] > power[best]) best = k;
+  const width = Math.max(Math.fround(Math.fround(0.06) * best / 2), Math.fround(2 * rate / n));
+  for (let k = 0; k <= rate; k++) { all += power[k]; if (Math.abs(k - best) / 2 < width) near += power[k]; }
+  return [best / 2, near / all];
+}
+
+// Where the pitch is, (octaves above 1 Hz - 8) / 2, and its confidence: by how much more energy is near the peak than noise
+// would have there
+export function measurePitch(wave, rate) {
+  const [hertz, share] = dominantPitch(wave, rate);
+  return [(Math.log2(hertz) - 8) / 2, clamp((share - 0.48 * hertz / rate - 0.05) / 0.25, 0, 1)];
 }

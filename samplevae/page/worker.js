@@ -15,7 +15,7 @@ export function serve(scope) {
     async open({ bytes, kernels }) {
       const began = performance.now(), pack = await readPack(bytes), read = performance.now();
       model = new Model(pack, { kernels });
-      model.decode(new Float32Array(model.config.latent)); // compile before the first sound is asked for
+      model.decode(new Float32Array(model.config.numbers)); // compile before the first sound is asked for
       const { tensors, ...about } = pack, data = {};
       for (const [name, tensor] of Object.entries(tensors)) if (name.startsWith("data.")) data[name.slice(5)] = tensor;
       return { about, data, kind: model.space.kind, times: { unpack: read - began, model: performance.now() - read } };
@@ -31,7 +31,7 @@ export function serve(scope) {
       return { wave, octaves, descriptors: describe(wave, rate, tone, octaves, pitch), picture: spectrogram(wave, 192) };
     },
     waves({ vectors, seed = 0 }) { return { waves: vectors.map((z) => model.decode(z, { seed })) }; },
-    // descriptors x latent dimensions, by central differences; the measured pitch counts as known
+    // descriptors x numbers of a vector, by central differences; the pitch and its confidence count as known
     jacobian({ z, steps, seed = 0 }) {
       const columns = [...z].map((_, k) => {
         if (k < model.config.pitch_dims) return null;
