@@ -5,7 +5,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 WHERE = {
-    "SampleVAE": "vae", "Store": "store", "FlowPrior": "prior", "NormalPrior": "prior",
+    "SampleVAE": "vae", "Store": "store", "FlowPrior": "prior", "NormalPrior": "mixtures",
     "load": "prior", "generate": "prior", "Refused": "settings",
 }  # fmt: skip
 __all__ = [*WHERE]

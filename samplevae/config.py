@@ -40,7 +40,7 @@ def open_run(path: str | Path) -> Run:
 # %% ../nbs/95_config.ipynb #3aa3b81a
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": dict(num_clips=96, sample_rate=16000, seconds=0.25, latent=8, size="tiny", hop_length=256, steps=6, prior_steps=5,
-                  flow_layers=2, samples=16, embedding="mel"),
+                  flow_layers=2, samples=16, prior="spline, normal", embedding="mel"),
     "cpu": {},
     "gpu": dict(kinds="all", num_clips=20_000, sample_rate=44100, seconds=1.0, latent=32, size="base", hop_length=256, batch_size=32,
                 steps=20_000, adversarial_steps=5000, prior_steps=5000, flow_layers=4, samples=1024),

@@ -33,7 +33,7 @@ from .metrics import realism
 from .monitoring import held_out, reconstruct
 from .novelty import latent_novelty, nearest_neighbours, novelty_rows, planted_copies
 from .pitch import certain_pitch, tracked_pitch_error
-from .prior import PRIORS, generate, load_prior, sample_vectors
+from .prior import generate, load_prior, sample_vectors
 from .reconstruction import reconstruction_metrics
 from .runs import Progress, Run, pick_device
 from .settings import LazyModule, Settings, setting
@@ -177,7 +177,7 @@ def plot_real_and_new(real: Tensor, new: Tensor, rate: int, columns: int = 8) ->
 def load_priors(run: Run) -> dict[str, nn.Module]:
     "The priors of a run, by kind."
     device = pick_device(run.config.device)
-    return {kind: load_prior(run / "prior", kind, device) for kind in PRIORS}
+    return {kind: load_prior(run / "prior", kind, device) for kind in run.config.priors}
 
 
 def generate_from_priors(run: Run, model: SampleVAE) -> dict[str, Tensor]:  # (n, T) each
@@ -228,10 +228,8 @@ def save_run_figures(run: Run, reference: Tensor, held: Tensor, new: dict[str, T
     pairs = torch.stack([held[:6], reconstructed[:6]], 1).flatten(0, 1)
     names = [f"{what} {n + 1}" for n in range(len(held[:6])) for what in ("original", "reconstruction")]
     save_sounds(run, "03-held-out_sounds_and_reconstructions", pairs, names)
-    save_sounds(
-        run, "04-nearest_to_training_sounds", *closest_pairs(new[f"new, {next(iter(PRIORS))} prior"], reference, rate)
-    )
     first = next(iter(new.values()))
+    save_sounds(run, "04-nearest_to_training_sounds", *closest_pairs(first, reference, rate))
     figure = plot_real_and_new(held, first, rate)
     save_figure(run, "04-real_and_new", figure, "Held-out sounds, and the first that were generated.")
     clouds = {"real": reference, "held out": held} | new
@@ -257,10 +255,12 @@ def summary_sentences(store: Store, metrics: dict[str, list[dict[str, Any]]]) ->
     )
     name, rows = next((name, rows) for name, rows in metrics.items() if name.startswith("generation"))
     distance = {row["sounds"]: row["Fréchet ↓"]["value"] for row in rows if isinstance(row.get("Fréchet ↓"), dict)}
-    if "new, flow prior" in distance and {FLOOR_ROW, CEILING_ROW} <= distance.keys():
-        text = "New sounds from the flow prior are {:.3g} from real ones by Fréchet distance ({}); held-out real sounds are {:.2g}, noise is {:.3g}."
+    first = next((row for row in distance if row.startswith("new, ")), None)
+    if first and {FLOOR_ROW, CEILING_ROW} <= distance.keys():
+        text = "New sounds from the {} are {:.3g} from real ones by Fréchet distance ({}); held-out real sounds are {:.2g}, noise is {:.3g}."
         by = name.removeprefix("generation by ").partition(" ")[0]
-        sentences.append(text.format(distance["new, flow prior"], by, distance[FLOOR_ROW], distance[CEILING_ROW]))
+        numbers = distance[first], by, distance[FLOOR_ROW], distance[CEILING_ROW]
+        sentences.append(text.format(first.removeprefix("new, "), *numbers))
     return sentences
 
 # %% ../nbs/47_evaluation.ipynb #211acb81

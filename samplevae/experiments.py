@@ -30,7 +30,7 @@ from .settings import Refused, STAGES, did_you_mean
 from .sources import parse_source
 
 # %% ../nbs/96_experiments.ipynb #a30d8da4
-STAGE_CHAPTERS = {"data": "18_dataset", "train": "37_training", "prior": "38_prior", "evaluate": "47_evaluation"}
+STAGE_CHAPTERS = {"data": "18_dataset", "train": "36_training", "prior": "38_prior", "evaluate": "47_evaluation"}
 
 
 def chapter_parameters(run: Run) -> dict[str, Any]:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['STORED', 'PAGE', 'wav_bytes', 'storage_type', 'write_pack', 'prior_tensors', 'decodes_in_page', 'page_config',
-           'training_data', 'pack_instrument', 'describe_source', 'bundle_modules', 'worker_script', 'escape_script',
-           'page_html', 'write_page', 'load_to_play', 'page_is_current', 'write_instrument']
+__all__ = ['STORED', 'IN_PAGE', 'PAGE', 'wav_bytes', 'storage_type', 'write_pack', 'prior_tensors', 'decodes_in_page',
+           'page_config', 'training_data', 'pack_instrument', 'describe_source', 'bundle_modules', 'worker_script',
+           'escape_script', 'page_html', 'write_page', 'load_to_play', 'page_is_current', 'write_instrument']
 
 # %% ../nbs/51_instrument.ipynb #2b702722
 import base64
@@ -76,8 +76,16 @@ def write_pack(header: dict[str, Any], tensors: dict[str, np.ndarray], types: di
     return struct.pack("<I", len(text)) + text + b"".join(parts)
 
 # %% ../nbs/51_instrument.ipynb #4a4cced6
+IN_PAGE = {
+    FlowPrior: "flow",
+    NormalPrior: "normal",
+}  # kinds that the page knows; where it knows none, dice are plain steps
+
+
 def prior_tensors(prior: nn.Module) -> dict[str, np.ndarray]:
     "The weights of a prior as page/prior.js reads them; those of a flow with their masks multiplied in."
+    if type(prior) not in IN_PAGE:
+        return {}
     state, plain = prior.state_dict(), ("pitch.", "mean", "scale", "pitch_mean", "pitch_scale")
     tensors = {f"prior.{name}": value.numpy() for name, value in state.items() if name.startswith(plain)}
     for name, value in state.items():
@@ -98,7 +106,7 @@ def decodes_in_page(config: ModelConfig) -> bool:
 def page_config(model: SampleVAE, prior: nn.Module) -> dict[str, Any]:
     "What the page has to know of a model and its prior."
     config, size = model.config, SIZES[model.config.size]
-    kind = {FlowPrior: "flow", NormalPrior: "normal"}.get(type(prior), "")
+    kind = IN_PAGE.get(type(prior), "")
     if kind == "flow" and config.latent < 2:
         kind = ""  # a flow of one dimension has no coupling layers
     own = {

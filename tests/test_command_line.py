@@ -100,7 +100,7 @@ def test_a_run_leaves_everything_in_its_folder(smoke_run):
     } <= names
     assert sorted(p.stem for p in (smoke_run / "notebooks").iterdir()) == [
         "18_dataset",
-        "37_training",
+        "36_training",
         "38_prior",
         "47_evaluation",
     ]
@@ -144,7 +144,7 @@ def test_show_says_the_numbers_and_the_places(smoke_run, command):
         "preset smoke",
         "evaluate done",
         "real, held out",
-        "new, flow prior",
+        "new, spline prior",
         "spectral distance",
         "report.html",
     ):

@@ -559,7 +559,7 @@ def test_a_rave_export_and_a_run_enter_the_same_table(folders, smoke_run, comman
     done = command(*exported, "--trust")
     assert done.returncode == 0, done.stderr
     names = [row["sounds"] for row in json.loads((out / "metrics.json").read_text())["generation by mel"]]
-    expected = ["mimic, reconstructed", "mimic, random", "smoke, flow prior", "smoke, normal prior"]
+    expected = ["mimic, reconstructed", "mimic, random", "smoke, spline prior", "smoke, normal prior"]
     assert names == ["real, held out", "real, other splits", *expected, "noise"]
 
 
@@ -741,7 +741,7 @@ def test_a_pitch_that_moved_is_told_by_others_than_the_encoder_and_a_lost_one_is
 def test_the_sentences_of_a_report_say_what_was_measured():
     rows = [
         {"sounds": name, "Fréchet ↓": {"value": v}}
-        for name, v in (("real, held out", 0.5), ("new, flow prior", 5.0), ("noise", 239.0))
+        for name, v in (("real, held out", 0.5), ("new, spline prior", 5.0), ("noise", 239.0))
     ]
     back = [
         {"held-out sounds against": name, "log-mel, dB": {"value": dB}, "pitch, semitones": {"value": pitch}}

@@ -77,7 +77,7 @@ def test_a_run_that_was_stopped_twice_goes_on(tmp_path, environment):
     rows = [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
     steps = [row["step"] for row in rows if "spectral_distance" in row]
     assert steps == list(range(80))
-    assert " 80/80 " in (out / "notebooks/37_training.ipynb").read_text()
+    assert " 80/80 " in (out / "notebooks/36_training.ipynb").read_text()
 
 
 def test_a_stage_that_fails_says_where_and_keeps_what_was_finished(tmp_path):

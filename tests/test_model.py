@@ -10,8 +10,9 @@ import samplevae.vae as vae
 from samplevae.checkerboard import untrained_artifacts
 from samplevae.config import Config
 from samplevae.decoder import HEADS
-from samplevae.encoder import FRONT_ENDS, POSTERIORS, GaussianPosterior
-from samplevae.harmonics import HarmonicOscillator, dominant_pitch, pitch_to_octaves
+from samplevae.encoder import FRONT_ENDS
+from samplevae.flows import POSTERIORS, Gaussian
+from samplevae.harmonics import HarmonicOscillator, dominant_pitch, join_pitch, measure_pitch, pitch_condition
 from samplevae.layers import remove_weight_norm
 from samplevae.settings import Refused
 from samplevae.spectral import OverlapAdd
@@ -43,8 +44,8 @@ def test_clips_come_out_at_their_exact_length(changes, rate, seconds):
     x = torch.randn(2, 1, round(rate * seconds))
     y, _, posterior = model(x)
     assert y.shape == x.shape and y.dtype == torch.float32 and y.isfinite().all()
-    assert posterior.rsample().shape == posterior.mean.shape == (2, *model.shape)
-    assert posterior.log_prob(posterior.mean).shape == (2,)
+    assert posterior.rsample().shape == posterior.point().shape == (2, *model.shape)
+    assert posterior.log_prob(posterior.point()).shape == (2,)
 
 
 @pytest.mark.parametrize("noise_bands", [0, 4])
@@ -53,7 +54,7 @@ def test_draws_differ_in_their_noise_and_in_nothing_else(head, noise_bands):
     model = model_of(head=head, noise_bands=noise_bands).eval()
     z = torch.randn(3, 8)
     with torch.no_grad():
-        drawn = model.decode(z, 2)
+        drawn = model.decode(z, draws=2)
         assert drawn.shape == (6, 1, model.length) and torch.equal(model.decode(z), model.decode(z))
         assert torch.allclose(drawn[:3], drawn[3:], atol=1e-6) == (noise_bands == 0)
         same = model.decode(torch.cat([z, z]))
@@ -64,55 +65,77 @@ def test_draws_differ_in_their_noise_and_in_nothing_else(head, noise_bands):
 @pytest.mark.parametrize("hertz", [41.0, 220.0, 1975.5])
 def test_an_oscillator_sounds_at_the_pitch_that_it_is_given(rate, hertz):
     torch.manual_seed(0)
-    oscillator, z = HarmonicOscillator(3, rate, 256, rate // 256, harmonics=4), 0.1 * torch.randn(2, 3)
-    z[:, 0] = pitch_to_octaves(torch.tensor([hertz, hertz * 2 ** (1 / 12)]))
+    oscillator, z = HarmonicOscillator(5, rate, 256, rate // 256, harmonics=4), 0.1 * torch.randn(2, 3)
+    pitch = pitch_condition(torch.tensor([hertz, hertz * 2 ** (1 / 12)]))
     with torch.no_grad():
         oscillator.level.bias[: oscillator.level.out_features // 4] += 3  # the first harmonic louder than the others
-        pitches, share = dominant_pitch(oscillator(z), rate)
+        pitches, share = dominant_pitch(oscillator(pitch, join_pitch(z, pitch)), rate)
     assert pitches.tolist() == pytest.approx([hertz, hertz * 2 ** (1 / 12)], rel=0.01)
     assert share.min() > 0.9
 
 
 def test_what_would_come_back_as_another_pitch_is_left_out():
-    oscillator = HarmonicOscillator(1, 8000, 64, 64, harmonics=8)
+    oscillator, pitch = HarmonicOscillator(2, 8000, 64, 64, harmonics=8), pitch_condition(torch.tensor([1500.0]))
     with torch.no_grad():
-        sound = oscillator(pitch_to_octaves(torch.tensor([[1500.0]]))) * torch.hann_window(4096)
+        sound = oscillator(pitch, pitch) * torch.hann_window(4096)
         power = torch.fft.rfft(sound).abs().square()[0]
     multiples = [power[round(k * 1500 * 4096 / 8000) - 40 :][:80].sum() / power.sum() for k in (1, 2)]
     assert sum(multiples) > 0.99, "3000 Hz is heard, 4500 Hz and more cannot be"
 
 
 def test_a_harmonic_that_is_nearly_silent_is_silent_once_it_has_learned():
-    oscillator, z = HarmonicOscillator(3, 8000, 64, 64, harmonics=2), 0.1 * torch.randn(2, 3)
+    oscillator, given = HarmonicOscillator(3, 8000, 64, 64, harmonics=2), (torch.zeros(2, 2), 0.1 * torch.randn(2, 3))
     with torch.no_grad():
         oscillator.level.bias[:64] = -6  # 78 dB down
-    gradient = torch.autograd.grad(oscillator(z).square().sum(), oscillator.level.bias)[0]
+    gradient = torch.autograd.grad(oscillator(*given).square().sum(), oscillator.level.bias)[0]
     assert gradient[:64].abs().min() > 0, "what is soft can still become loud"
     with torch.no_grad():
-        assert (oscillator.eval().pitch_and_levels(z)[1][:, 0] == 0).all() and (
-            oscillator.pitch_and_levels(z)[1][:, 1] > 0.01
-        ).all()
+        levels = oscillator.eval().pitch_and_levels(*given)[1]
+        assert (levels[:, 0] == 0).all() and (levels[:, 1] > 0.01).all()
 
 
 @pytest.mark.parametrize("frontend", FRONT_ENDS)
-def test_the_first_latent_dimension_is_the_pitch(frontend):
+def test_the_pitch_is_measured_and_stands_beside_the_vector(frontend):
     model = model_of(frontend=frontend).eval()
     time, hertz = torch.arange(model.length) / 16_000, torch.tensor([80.0, 440.0, 1000.0])
     x = (torch.sin(2 * torch.pi * hertz[:, None] * time) * torch.exp(-9 * time))[:, None]
-    posterior = model.encode(x)
-    assert torch.allclose(posterior.mean[:, 0], pitch_to_octaves(hertz), atol=0.01)
-    assert posterior.stddev[:, 0].max() * 24 < 0.2, "semitones"
-    for silent in torch.zeros(1, 1, model.length), torch.full((1, 1, model.length), 1e-30):
-        assert model.decode(model.encode(silent).mean).isfinite().all()
+    pitch = model.measure_pitch(x)
+    assert torch.allclose(pitch, pitch_condition(hertz), atol=0.01) and model.encode(x).point().shape == (3, 8)
+    z = torch.randn(3, 8)
+    with torch.no_grad():
+        assert torch.allclose(model.decode(z[:1], 440.0), model.decode(z[:1], pitch_condition(hertz[1:2])), atol=1e-6)
+        assert torch.equal(model.decode(z), model.decode(z, torch.zeros(3, 2))), "none given: as of noise"
+        for silent in torch.zeros(1, 1, model.length), torch.full((1, 1, model.length), 1e-30):
+            assert model.decode(model.encode(silent).point(), model.measure_pitch(silent)).isfinite().all()
     plain = model_of(frontend=frontend, harmonics=0).eval()
-    assert plain.decoder.oscillator is None and plain.encode(x).stddev[:, 0].min() * 24 > 1
+    assert plain.decoder.oscillator is None and plain.measure_pitch(x).shape == (3, 0)
+    with pytest.raises(Refused, match="440.0 Hz: this model has none"):
+        plain.decode(z, 440.0)
+    with pytest.raises(Refused, match=r"pitches must be \(3, 2\), not \(3, 1\)"):
+        model.decode(z, torch.zeros(3, 1))
+
+
+def test_the_confidence_of_a_pitch_tells_tones_from_noise():
+    torch.manual_seed(0)
+    time, noise = torch.arange(13_230) / 22_050, torch.randn(1, 13_230)
+    tone = torch.sin(2 * torch.pi * 300 * time)[None]
+    found = measure_pitch(torch.cat([tone, tone + noise, tone + 10 * noise, noise, 0 * noise]), 22_050)[:, 1]
+    assert found[0] == 1 and 0.5 < found[1] <= 1 and (found[2:] == 0).all()
+    by_rate = [measure_pitch(torch.randn(20, rate // 2), rate)[:, 1].max().item() for rate in (8000, 44_100)]
+    assert max(by_rate) < 0.3, "white noise has no pitch at any rate"
+
+
+def test_where_there_is_no_pitch_its_number_tells_the_networks_nothing():
+    z, nowhere = torch.randn(1, 3), torch.tensor([[0.7, 0.0]])
+    assert torch.equal(join_pitch(z, nowhere), join_pitch(z, torch.zeros(1, 2)))
+    assert join_pitch(z, torch.tensor([[0.7, 0.5]]))[0, :2].tolist() == pytest.approx([0.35, 0.5])
 
 
 @ALL
 def test_every_parameter_gets_a_gradient(changes):
     model = model_of(**changes)
-    y, _, posterior = model(torch.randn(2, 1, model.length))
-    (y.square().mean() + posterior.mean.square().mean()).backward()
+    y, z, posterior = model(torch.randn(2, 1, model.length))
+    (y.square().mean() + posterior.kl(z).mean()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or p.grad.abs().sum() == 0] == []
 
 
@@ -121,11 +144,11 @@ def test_an_item_does_not_depend_on_its_batch_and_use_is_deterministic(changes):
     model = model_of(**changes).eval()
     x = 0.3 * torch.randn(5, 1, model.length)
     with torch.no_grad():
-        mean, z = model.encode(x).mean, 5 * torch.randn(5, *model.shape)
-        y = model.decode(z)
-        assert torch.equal(model.decode(z), y) and torch.equal(model.encode(x).mean, mean)
-        assert torch.allclose(model.encode(x[3:4]).mean, mean[3:4], atol=1e-4)
-        assert torch.allclose(model.decode(z[3:4]), y[3:4], atol=1e-4)
+        mean, z, pitch = model.encode(x).point(), 5 * torch.randn(5, *model.shape), model.measure_pitch(x)
+        y = model.decode(z, pitch)
+        assert torch.equal(model.decode(z, pitch), y) and torch.equal(model.encode(x).point(), mean)
+        assert torch.allclose(model.encode(x[3:4]).point(), mean[3:4], atol=1e-4)
+        assert torch.allclose(model.decode(z[3:4], pitch[3:4]), y[3:4], atol=1e-4)
         assert y.abs().amax((1, 2)).min() > 1e-5, "no sound is silent from the start"
         assert (y[0] - y[1]).abs().max() > 1e-3 * y.abs().max(), "different vectors are different sounds"
 
@@ -160,8 +183,8 @@ def test_it_works_in_bfloat16(changes):
     with torch.no_grad():
         for oscillator in (part for part in model.modules() if isinstance(part, HarmonicOscillator)):
             oscillator.fall.weight *= 100  # octaves of fall: rounded to 8 bits they would soon be out of phase
-        exact = model.encode(x).mean
-        for work in (lambda: model.encode(x).mean), (lambda: model.decode(exact)):
+        exact, pitch = model.encode(x).point(), model.measure_pitch(x)
+        for work in (lambda: model.encode(x).point()), (lambda: model.decode(exact, pitch)):
             wanted, explained = work(), rounded(model, work)
             with torch.autocast("cpu", torch.bfloat16):
                 got = work()
@@ -179,11 +202,11 @@ def test_it_can_be_compiled(changes):
     train = torch.compile(model, backend="aot_eager")  # all of compiling but the C++ compiler, which not all have
     y, _, posterior = train(x)
     y.square().mean().backward()
-    assert torch.allclose(posterior.mean, model.encode(x).mean, atol=1e-4)
+    assert torch.allclose(posterior.point(), model.encode(x).point(), atol=1e-4)
     model.eval()
     decode = torch.compile(model.decode, backend="aot_eager")
     with torch.no_grad():
-        assert torch.allclose(decode(posterior.mean), model.decode(posterior.mean), atol=1e-4)
+        assert torch.allclose(decode(posterior.point()), model.decode(posterior.point()), atol=1e-4)
 
 
 @ALL
@@ -199,7 +222,7 @@ def test_saved_and_loaded_it_is_the_same(changes, tmp_path):
     with torch.no_grad():
         assert torch.allclose(again.decode(z), model.decode(z), atol=1e-6)
         x = torch.randn(2, 1, model.length)
-        assert torch.allclose(again.encode(x).mean, model.encode(x).mean, atol=1e-5)
+        assert torch.allclose(again.encode(x).point(), model.encode(x).point(), atol=1e-5)
     again.save_pretrained(tmp_path / "twice")  # what is folded stays folded
     assert load_file(tmp_path / "twice/model.safetensors").keys() == load_file(tmp_path / "model.safetensors").keys()
 
@@ -243,8 +266,8 @@ def test_truncated_files_are_refused_in_one_line(part, tmp_path):
     [
         ('{"format": 99, "settings": {}}', "written by a newer samplevae"),
         ('{"settings": {"width": 3}}', "written by an older samplevae"),
-        ('{"format": 4, "settings": {"heads": "istft"}}', "asks for what is not here: unknown setting 'heads'"),
-        ('{"format": 4}', "model.json is damaged"),
+        ('{"format": 5, "settings": {"heads": "istft"}}', "asks for what is not here: unknown setting 'heads'"),
+        ('{"format": 5}', "model.json is damaged"),
         ('{"format": "one", "settings": {}}', "written by an older samplevae"),
         ("[]", "damaged"),
         ("{", "damaged"),
@@ -292,7 +315,7 @@ def test_each_draw_has_noise_of_its_own(head):
     model = model_of(head=head).eval()
     for count in 1, 3:
         with torch.no_grad():
-            sounds = model.decode(torch.randn(count, *model.shape), 2).unflatten(0, (2, count))
+            sounds = model.decode(torch.randn(count, *model.shape), draws=2).unflatten(0, (2, count))
         assert (sounds[0] - sounds[1]).abs().amax(-1).min() > 1e-4
 
 
@@ -361,7 +384,7 @@ def test_folding_changes_nothing_but_the_parameters():
 
 
 def test_a_posterior_may_ask_for_more(monkeypatch):
-    class Curious(GaussianPosterior):
+    class Curious(Gaussian):
         context = 5
 
         def forward(self, mean, raw_std, context):

@@ -7,7 +7,7 @@ const LEAST = 1e-9; // probabilities are kept so far from 0 and 1
 // p(c): a mixture of normal distributions with diagonal covariances, read one number after the other
 class PitchPrior {
   constructor(tensors) {
-    const [mean, std] = ["mean", "std"].map((name) => tensors[`prior.pitch.${name}`]), column = (x, c) => Float64Array.from({ length: x.length / 2 }, (_, k) => x[2 * k + c]);
+    const [mean, std] = ["mean", "factor"].map((name) => tensors[`prior.pitch.${name}`]), column = (x, c) => Float64Array.from({ length: x.length / 2 }, (_, k) => x[2 * k + c]);
     Object.assign(this, { weight: Float64Array.from(tensors["prior.pitch.weight"]), mean: [0, 1].map((c) => column(mean, c)), std: [0, 1].map((c) => column(std, c)) });
   }
 
