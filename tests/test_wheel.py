@@ -16,12 +16,13 @@ from samplevae import FlowPrior, SampleVAE, generate, load
 from samplevae.embeddings import SHIPPED_DRUMNET, drumnet, mel
 from samplevae.files import cache_folder
 from samplevae.metrics import frechet
+from samplevae.vectors import encode_vectors
 
 model = SampleVAE.from_pretrained(sys.argv[1])
 sound = model.decode(torch.zeros(1, *model.shape))
 assert sound.shape == (1, 1, model.length) and sound.abs().max() > 0
-z = model.encode(sound).mean
-prior = FlowPrior(z.shape[1])
+z = encode_vectors(model, sound[:, 0])
+prior = FlowPrior(*model.shape, pitch_dims=model.config.pitch_dims)
 assert prior.sample((3,)).shape == (3, z.shape[1]) and prior.log_prob(z).isfinite().all()
 sounds = generate(model, prior, 20)
 points = mel().embed(sounds, model.config.sample_rate)
