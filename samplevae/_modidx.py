@@ -822,6 +822,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                  'samplevae.prior.RealNVPPrior': ('prior.html#realnvpprior', 'samplevae/prior.py'),
                                  'samplevae.prior.fit_flow': ('prior.html#fit_flow', 'samplevae/prior.py'),
                                  'samplevae.prior.fit_priors': ('prior.html#fit_priors', 'samplevae/prior.py'),
+                                 'samplevae.prior.fitted_kinds': ('prior.html#fitted_kinds', 'samplevae/prior.py'),
                                  'samplevae.prior.generate': ('prior.html#generate', 'samplevae/prior.py'),
                                  'samplevae.prior.load': ('prior.html#load', 'samplevae/prior.py'),
                                  'samplevae.prior.load_prior': ('prior.html#load_prior', 'samplevae/prior.py'),

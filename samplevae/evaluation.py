@@ -33,7 +33,7 @@ from .metrics import realism
 from .monitoring import held_out, reconstruct
 from .novelty import latent_novelty, nearest_neighbours, novelty_rows, planted_copies
 from .pitch import certain_pitch, tracked_pitch_error
-from .prior import generate, load_prior, sample_vectors
+from .prior import fitted_kinds, generate, load_prior, sample_vectors
 from .reconstruction import reconstruction_metrics
 from .runs import Progress, Run, pick_device
 from .settings import LazyModule, Settings, setting
@@ -177,7 +177,7 @@ def plot_real_and_new(real: Tensor, new: Tensor, rate: int, columns: int = 8) ->
 def load_priors(run: Run) -> dict[str, nn.Module]:
     "The priors of a run, by kind."
     device = pick_device(run.config.device)
-    return {kind: load_prior(run / "prior", kind, device) for kind in run.config.priors}
+    return {kind: load_prior(run / "prior", kind, device) for kind in fitted_kinds(run / "prior")}
 
 
 def generate_from_priors(run: Run, model: SampleVAE) -> dict[str, Tensor]:  # (n, T) each

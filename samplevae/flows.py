@@ -81,7 +81,9 @@ class FullPosterior(MultivariateNormal):
 
     def rsample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
         noise = shared_randn(torch.Size(sample_shape).numel(), *self.loc.shape, device=self.loc.device)
-        return (self.loc + (self.scale_tril @ noise[..., None])[..., 0]).view(*sample_shape, *self.loc.shape)
+        return (self.loc + (self.scale_tril @ noise.to(self.loc)[..., None])[..., 0]).view(
+            *sample_shape, *self.loc.shape
+        )
 
     def point(self) -> Tensor:  # (B, N)
         "The mean."
@@ -103,7 +105,7 @@ class FullGaussian(nn.Module):
         self.context, self.places = latent * (latent - 1) // 2, torch.tril_indices(latent, latent, -1).tolist()
 
     def forward(self, mean: Tensor, raw_std: Tensor, context: Tensor) -> FullPosterior:  # (B, N), (B, N), (B, context)
-        factor = torch.eye(mean.shape[1], device=mean.device).repeat(len(mean), 1, 1)
+        factor = torch.diag_embed(torch.ones_like(mean))
         factor[:, self.places[0], self.places[1]] = context * mean.shape[1] ** -0.5
         return FullPosterior(mean, positive(raw_std)[:, :, None] * factor)
 
@@ -118,8 +120,8 @@ class FlowPosterior(Distribution):
     def rsample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:  # (*sample_shape, B, N)
         shape = *sample_shape, *self.std.shape
         noise = shared_randn(torch.Size(sample_shape).numel(), *self.std.shape, device=self.std.device).view(shape)
-        bent, growth = self.flow.call_and_ladj(noise)
-        z = self.mean_of_base + self.std * bent
+        warped, growth = self.flow.call_and_ladj(noise)
+        z = self.mean_of_base + self.std * warped
         self.last = z, standard_log_prob(noise) - growth - self.std.log().sum(1)
         return z
 

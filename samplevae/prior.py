@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['PRIORS', 'FlowPrior', 'RealNVPPrior', 'MAFPrior', 'fit_flow', 'FlowMatchingPrior', 'PriorConfig', 'save_prior',
-           'read_prior', 'load_prior', 'load', 'fit_priors', 'sample_vectors', 'generate']
+           'read_prior', 'fitted_kinds', 'load_prior', 'load', 'fit_priors', 'sample_vectors', 'generate']
 
 # %% ../nbs/38_prior.ipynb #44189831
 import math
@@ -225,11 +225,15 @@ def read_prior(folder: Path, kind: str) -> Prior:
     return prior
 
 
+def fitted_kinds(folder: Path) -> list[str]:
+    "The priors that were fitted in a folder, the first first."
+    return (read_json(folder / "priors.json") or {"priors": []})["priors"]
+
+
 def load_prior(folder: str | Path, kind: str = "", device: torch.device | str = "cpu") -> Prior:
     "The prior called `kind` in a folder, or the first of those that were fitted, ready for use."
     folder = Path(folder).expanduser()
-    fitted = (read_json(folder / "priors.json") or {}).get("priors", [])
-    kind = kind or next(iter(fitted), next(iter(PRIORS)))
+    kind = kind or next(iter(fitted_kinds(folder)), "spline")
     if kind not in PRIORS:
         raise Refused(f"there is no prior {kind!r}: {did_you_mean(kind, PRIORS)}")
     return read_prior(folder, kind).to(device).eval()

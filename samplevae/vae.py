@@ -71,28 +71,30 @@ class SampleVAE(nn.Module):
             return x.new_zeros(len(x), 0)
         return measure_pitch(full_precision(x[:, 0]), self.config.sample_rate)
 
-    def decode(
-        self,
-        z: Tensor,  # (B, *shape)
-        pitch: Tensor | float | None = None,  # as `measure_pitch` gives it (B, pitch_dims), or in Hz; none: of noise
-        draws: int = 0,  # how often, with fresh noise for each; 0: once, with the noise that is always the same
-    ) -> Tensor:  # (B or draws B, 1, T)
-        "Vectors and pitches -> sounds (B, 1, T), always the same; or `draws` of each (draws B, 1, T), with fresh noise."
-        if z.shape[1:] != self.shape or not len(z):
-            raise Refused(f"vectors must be (n, {', '.join(map(str, self.shape))}), not {tuple(z.shape)}")
-        pitch, dims = z.new_zeros(len(z), self.config.pitch_dims) if pitch is None else pitch, self.config.pitch_dims
-        if not isinstance(pitch, Tensor) and dims:
-            pitch = pitch_condition(z.new_full((len(z),), pitch))
-        if not isinstance(pitch, Tensor) or pitch.shape != (len(z), dims):
-            given = tuple(pitch.shape) if isinstance(pitch, Tensor) else f"{pitch} Hz: this model has none"
-            raise Refused(f"pitches must be ({len(z)}, {dims}), not {given}")
-        return self.decoder(z, pitch, draws)[:, :, : self.length]
-
     def forward(self, x: Tensor, draws: int = 1) -> tuple[Tensor, Tensor, Distribution]:  # (B, 1, T)
         "Reconstructions (draws B, 1, T), the vectors that they came from (B, *shape), and their posterior."
         posterior = self.encode(x)
         z = posterior.rsample()
         return self.decode(z, self.measure_pitch(x), draws), z, posterior
+
+# %% ../nbs/28_vae.ipynb #b73bc6d9
+@patch
+def decode(
+    self: SampleVAE,
+    z: Tensor,  # (B, *shape)
+    pitch: Tensor | float | None = None,  # as `measure_pitch` gives it (B, pitch_dims), or in Hz; none: of noise
+    draws: int = 0,  # how often, with fresh noise for each; 0: once, with the noise that is always the same
+) -> Tensor:  # (B or draws B, 1, T)
+    "Vectors and pitches -> sounds (B, 1, T), always the same; or `draws` of each (draws B, 1, T), with fresh noise."
+    if z.shape[1:] != self.shape or not len(z):
+        raise Refused(f"vectors must be (n, {', '.join(map(str, self.shape))}), not {tuple(z.shape)}")
+    pitch, dims = z.new_zeros(len(z), self.config.pitch_dims) if pitch is None else pitch, self.config.pitch_dims
+    if not isinstance(pitch, Tensor) and dims:
+        pitch = pitch_condition(z.new_full((len(z),), pitch))
+    if not isinstance(pitch, Tensor) or pitch.shape != (len(z), dims):
+        given = tuple(pitch.shape) if isinstance(pitch, Tensor) else f"{pitch} Hz: this model has none"
+        raise Refused(f"pitches must be ({len(z)}, {dims}), not {given}")
+    return self.decoder(z, pitch, draws)[:, :, : self.length]
 
 # %% ../nbs/28_vae.ipynb #151ec422
 def count_parameters_and_flops(model: SampleVAE) -> dict[str, float]:
@@ -133,7 +135,7 @@ def folded_state_dict(model: nn.Module) -> dict[str, Tensor]:
             tensors[f"{name}.weight"] = module.weight.detach()
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise Refused(f"the model holds NaN or infinite weights, first {broken[0]}: it is not saved")
-    return {name: tensor.float() for name, tensor in tensors.items()}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 @patch

@@ -24,8 +24,8 @@ from playwright.sync_api import sync_playwright
 from samplevae.config import open_run
 from samplevae.dataset import prepare_store
 from samplevae.instrument import load_to_play, write_page
-from samplevae.playing import PlayedModel, make_server
 from samplevae.mixtures import NormalPrior
+from samplevae.playing import PlayedModel, make_server
 from samplevae.vae import SampleVAE
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
