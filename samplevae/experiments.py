@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['STAGE_CHAPTERS', 'PAPERMILL_OPTIONS', 'chapter_parameters', 'escape_path', 'StageFailed', 'run_stage', 'chapter_mark',
-           'is_complete', 'run_with_progress', 'check_request', 'data_report_line', 'execute_run', 'is_first_process',
-           'train_in_processes', 'join_training', 'Experiment', 'require_mapping', 'read_experiment', 'config_from_row',
-           'run_batch']
+           'is_complete', 'run_with_progress', 'check_request', 'data_report_line', 'execute_run', 'next_steps',
+           'stage_progress', 'show_run', 'is_first_process', 'train_in_processes', 'join_training', 'config_from_row']
 
 # %% ../nbs/96_experiments.ipynb #58257dd2
 import logging
@@ -16,17 +15,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 # %% ../nbs/96_experiments.ipynb #3f6b8204
-from .config import Config, describe_run, preset_and_changes
+from .config import Config, describe_run, describe_settings, preset_and_changes
 from .files import CLONE, cache_folder, read_json
 from .instrument import write_instrument
 from .parallel import terminating_children
+from .report import text_table
 from .runs import Run, check_folder, pick_device
-from .settings import Refused, STAGES, did_you_mean
+from .settings import Refused, STAGES
 from .sources import parse_source
 
 # %% ../nbs/96_experiments.ipynb #a30d8da4
@@ -172,6 +171,33 @@ def execute_run(path: str | Path, config: Config, fresh: bool = False) -> Run:
         write_instrument(run, describe_run(run.config))
     return run
 
+# %% ../nbs/96_experiments.ipynb #44c0e3e6
+def next_steps(run: Run) -> str:
+    "Where to find what a run has made, and what to do next."
+    make, data = "MAKELEVEL" in os.environ, run.config.data
+    own = "your own sounds: " + ("make run DATA=~/my-samples" if make else "samplevae run --data ~/my-samples")
+    gpu = "make run PRESET=gpu DATA=" if make else "samplevae run --preset gpu --data "
+    finer = f"a GPU and more time: {gpu}{data}"
+    if describe_settings(run.config).startswith("preset smoke"):
+        finer = f"more than a trial: {gpu.replace('gpu', 'cpu')}{data}"
+    step = finer if run.config.folder else own
+    play = run / "play.html" if (run / "play.html").exists() else f"samplevae play --serve {run.path}"
+    return f"sounds  {run / 'sounds'}\nreport  {run / 'report.html'}\nplay    {play}\nnext    {step}"
+
+# %% ../nbs/96_experiments.ipynb #29fd3560
+def stage_progress(run: Run) -> str:
+    "Which stages are finished, and what the running one last said."
+    marks = [f"{stage} {'done' if run.finished(stage) else 'to do'}" for stage in STAGES]
+    line = read_json(run / "progress.json", {}).get("line", "")
+    return ", ".join(marks) + (f"\n{line}" if line and not run.finished(STAGES[-1]) else "")
+
+
+def show_run(run: Run) -> str:
+    "The numbers of a run and where things are."
+    tables = [f"{name}\n{text_table(rows)}" for name, rows in read_json(run / "metrics.json", {}).items()]
+    warnings = [f"WARNING: {text}" for entry in run.manifest().values() for text in entry.get("warnings", [])]
+    return "\n\n".join([describe_settings(run.config), stage_progress(run), *warnings, *tables, next_steps(run)])
+
 # %% ../nbs/96_experiments.ipynb #8250ed81
 def is_first_process() -> bool:
     "Whether this process is the first of all that train together."
@@ -214,52 +240,6 @@ def join_training(run: Run) -> None:
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
-# %% ../nbs/96_experiments.ipynb #b9be9513
-@dataclass(frozen=True)
-class Experiment:
-    "Runs to do, by name."
-
-    out: Path
-    configs: dict[str, Config]
-
-# %% ../nbs/96_experiments.ipynb #2d447fde
-def require_mapping(content: Any) -> dict[str, Any]:
-    "A table, or a refusal."
-    if not isinstance(content, dict):
-        raise Refused(f"a table of names and values is needed, not {content!r}")
-    names = [str(name) for name in content]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise Refused(f"a table names {', '.join(sorted(twice))} twice")
-    return dict(zip(names, content.values(), strict=True))
-
-# %% ../nbs/96_experiments.ipynb #70f6c9c1
-def read_experiment(path: str | Path) -> Experiment:
-    "The experiment that a YAML file describes."
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        content = YAML(typ="safe", pure=True).load(Path(path).read_text())  # refuses a name given twice
-    except OSError as error:
-        raise Refused(f"cannot read {path}: {error.strerror}") from None
-    except (YAMLError, ValueError) as error:
-        raise Refused(f"{path} is not good YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict) or not content.get("runs"):
-        raise Refused(f"{path} needs a table 'runs': a name for each run, and its settings")
-    for unknown in content.keys() - {"out", "common", "runs"}:
-        raise Refused(
-            f"{path} has an unknown entry {unknown!r}: {did_you_mean(str(unknown), ['out', 'common', 'runs'])}"
-        )
-    common, configs = require_mapping(content.get("common") or {}), {}
-    for name, changes in require_mapping(content["runs"]).items():
-        if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
-            raise Refused(f"{path}: a run is a folder of its own, and cannot be called {name!r}")
-        try:
-            configs[name] = config_from_row(common | require_mapping(changes or {}))
-        except Refused as refusal:
-            raise Refused(f"{path}, run {name!r}: {refusal}") from None
-    return Experiment(Path(str(content.get("out") or Path("outputs") / Path(path).stem)), configs)
-
 # %% ../nbs/96_experiments.ipynb #e7d16488
 def config_from_row(row: dict[str, Any]) -> Config:
     "Settings from a table's row: a preset and changes. Folders of sounds are made absolute."
@@ -269,16 +249,3 @@ def config_from_row(row: dict[str, Any]) -> Config:
         place = os.path.abspath(Path(place).expanduser()) if place else ""
         changes["data"] = place if kind == "folder" else f"{kind}:{place}".strip(":")
     return Config.preset(str(row.get("preset", "cpu")), **changes)
-
-# %% ../nbs/96_experiments.ipynb #a83a2700
-def run_batch(experiment: Experiment, fresh: bool = False) -> dict[str, str]:  # what went wrong, by name
-    "Do the runs of an experiment, one after another."
-    failures: dict[str, str] = {}
-    for number, (name, config) in enumerate(experiment.configs.items(), 1):
-        print(f"\nrun {number} of {len(experiment.configs)}: {name}", file=sys.stderr)
-        try:
-            execute_run(experiment.out / name, config, fresh)
-        except (StageFailed, Refused, OSError) as error:
-            failures[name] = str(error)
-            print(f"{name}: {error}", file=sys.stderr)
-    return failures

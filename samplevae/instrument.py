@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['STORED', 'IN_PAGE', 'PAGE', 'wav_bytes', 'storage_type', 'write_pack', 'prior_tensors', 'decodes_in_page',
-           'page_config', 'training_data', 'pack_instrument', 'describe_source', 'bundle_modules', 'worker_script',
-           'escape_script', 'page_html', 'write_page', 'load_to_play', 'page_is_current', 'write_instrument']
+__all__ = ['STORED', 'IN_PAGE', 'PAGE', 'wav_bytes', 'save_new_sounds', 'storage_type', 'write_pack', 'prior_tensors',
+           'decodes_in_page', 'page_config', 'training_data', 'pack_instrument', 'describe_source', 'bundle_modules',
+           'worker_script', 'escape_script', 'page_html', 'write_page', 'load_to_play', 'page_is_current',
+           'write_instrument']
 
 # %% ../nbs/51_instrument.ipynb #2b702722
 import base64
@@ -52,6 +53,16 @@ def wav_bytes(wave: np.ndarray, rate: int) -> bytes:  # (T,)
     file = io.BytesIO()
     soundfile.write(file, wave / max(1.0, np.abs(wave).max()), rate, format="WAV", subtype="PCM_24")
     return file.getvalue()
+
+# %% ../nbs/51_instrument.ipynb #41c7ca90
+def save_new_sounds(folder: Path, name: str, sounds: np.ndarray, rate: int) -> None:  # (n, T)
+    "Write sounds as NAME-001.wav and on, after those that are there."
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = iter(range(1, 10**9))
+    for sound in sounds:
+        path = next(path for n in numbers if not (path := folder / f"{name}-{n:03}.wav").exists())
+        with atomic_write(path) as beside:
+            beside.write_bytes(wav_bytes(sound, rate))
 
 # %% ../nbs/51_instrument.ipynb #c6cad1bd
 STORED = {"f16": np.float16, "f32": np.float32, "u8": np.uint8}

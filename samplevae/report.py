@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REPORT_PAGE', 'data_url', 'format_value', 'transpose_wide_table', 'title_from_path', 'sound_groups', 'dot_chart',
-           'summary_line', 'readable_rows', 'write_report']
+           'summary_line', 'readable_rows', 'write_report', 'text_table']
 
 # %% ../nbs/93_report.ipynb #125d5b78
 import base64
@@ -136,3 +136,13 @@ def write_report(run: Run, description: str, settings: dict[str, Any] | None = N
     with atomic_write(run / "report.html") as beside:
         beside.write_text(page, "utf-8")
     return run / "report.html"
+
+# %% ../nbs/93_report.ipynb #ce082979
+def text_table(rows: list[dict[str, Any]]) -> str:
+    "Rows as aligned text."
+    rows = readable_rows(rows)
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )

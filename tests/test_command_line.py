@@ -14,8 +14,8 @@ import pytest
 import soundfile
 from conftest import samplevae
 
+from samplevae.batches import read_experiment
 from samplevae.config import Config, open_run
-from samplevae.experiments import read_experiment
 from samplevae.prior import generate, load
 from samplevae.runs import Run
 from samplevae.settings import STAGES, Refused

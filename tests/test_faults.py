@@ -16,9 +16,9 @@ import soundfile
 import torch
 from conftest import samplevae
 
+from samplevae.batches import Experiment, run_batch
 from samplevae.comparison import ScoredRunConfig, reference_store
 from samplevae.config import Config, open_run
-from samplevae.experiments import Experiment, run_batch
 from samplevae.factors import draw
 from samplevae.metrics import frechet
 from samplevae.runs import Run, is_run

@@ -19,7 +19,6 @@ import torch
 from mutants import LIST, listed_changes
 
 from samplevae import embeddings, evaluation, monitoring, phases, training
-from samplevae.cli import text_table
 from samplevae.comparison import ScoredRunConfig, SoundSet, compare_sets, unique_names
 from samplevae.config import Config
 from samplevae.dataset import plot_store
@@ -56,7 +55,7 @@ from samplevae.prior import (
     load_prior,
     sample_vectors,
 )
-from samplevae.report import readable_rows
+from samplevae.report import readable_rows, text_table
 from samplevae.runs import Run
 from samplevae.settings import Refused
 from samplevae.sources import folder_source, parse_source, synthesis_source
