@@ -127,7 +127,7 @@ def publish(run: Path) -> None:
     (NOTEBOOKS / "sounds").mkdir(exist_ok=True)
     (NOTEBOOKS / "images").mkdir(exist_ok=True)
     shutil.copy(run / "figures/04-real_and_new.png", NOTEBOOKS / "images/new_sounds.png")
-    for number, sound in enumerate(sorted((run / "sounds").glob("*flow_prior/*.wav"))[:4], 1):
+    for number, sound in enumerate(sorted((run / "sounds").glob("01-*/*.wav"))[:4], 1):
         shutil.copy(sound, NOTEBOOKS / f"sounds/{number}.wav")
 
 

@@ -204,10 +204,12 @@ def fit_mixture(
 ) -> Mixture:
     "Points -> the mixture under which points that were set aside are most likely."
     from sklearn.mixture import GaussianMixture  # takes seconds
+    from threadpoolctl import threadpool_limits
 
     def fit(count: int, rows: np.ndarray) -> GaussianMixture:
         kind = "full" if full else "diag"
-        return GaussianMixture(count, covariance_type=kind, reg_covar=floor**2, random_state=seed).fit(rows)
+        with threadpool_limits(1):  # small matrices: on a busy machine, threads that wait take a hundred times as long
+            return GaussianMixture(count, covariance_type=kind, reg_covar=floor**2, random_state=seed).fit(rows)
 
     rows, sounds = points.cpu().double().numpy(), len(points) // groups
     aside = np.isin(np.arange(len(rows)) % sounds, np.random.default_rng(seed).permutation(sounds)[: sounds // 5])

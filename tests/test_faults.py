@@ -190,7 +190,7 @@ def test_a_batch_goes_on_after_a_full_disk(tmp_path, monkeypatch):
         if len(seen) == 1:
             raise OSError(28, "No space left on device", "weights")
 
-    monkeypatch.setattr("samplevae.experiments.execute_run", fail_once)
+    monkeypatch.setattr("samplevae.batches.execute_run", fail_once)
     configs = dict.fromkeys(["first", "second"], Config.preset("smoke"))
     assert [*run_batch(Experiment(tmp_path, configs))] == ["first"] and seen == ["first", "second"]
 

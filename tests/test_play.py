@@ -529,7 +529,9 @@ def test_odd_stores_make_an_instrument_too(browser, tmp_path):
         "many": [f"l{n}" for n in range(300)],
     }.items():
         store = make_store(tmp_path / name, labels)
-        page = open_page(browser, write_page(tmp_path / name, model, NormalPrior(3), store).as_uri())
+        page = open_page(
+            browser, write_page(tmp_path / name, model, NormalPrior(3, model.config.pitch_dims), store).as_uri()
+        )
         page.evaluate("instrument.ui.acts.dice()")
         settle(page)
         assert page.complaints == [] and np.abs(wave(page)).max() > 0
