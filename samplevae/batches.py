@@ -10,8 +10,10 @@ __all__ = ['Experiment', 'require_mapping', 'read_experiment', 'grid_rows', 'sam
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -29,9 +31,10 @@ from samplevae.experiments import (
     execute_run,
     is_complete,
 )
-from .files import CLONE, atomic_write, write_json
+from .files import CLONE, atomic_write, handle_signals, write_json
+from .parallel import terminate_children
 from .runs import Run
-from .settings import Refused, did_you_mean, stage_settings
+from .settings import Refused, Stopped, did_you_mean, stage_settings
 
 # %% ../nbs/97_batches.ipynb #b9be9513
 @dataclass(frozen=True)
@@ -144,11 +147,13 @@ def execute_apart(path: Path, config: Config, fresh: bool) -> None:
 # %% ../nbs/97_batches.ipynb #46d0663d
 def run_batch(experiment: Experiment, fresh: bool = False, jobs: int = 1) -> dict[str, str]:  # what went wrong, by name
     "Do the runs of an experiment, `jobs` at a time, and its chapter."
-    groups, failures, done = same_training(experiment), {}, 0
+    groups, failures, done, stopping = same_training(experiment), {}, 0, threading.Event()
     if jobs > 1:
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
 
     def work(names: list[str]) -> dict[str, str]:
+        if stopping.is_set():
+            return {}
         if jobs == 1:
             print(
                 f"\nruns {done + 1} to {done + len(names)} of {len(experiment.configs)}: {', '.join(names)}",
@@ -156,13 +161,19 @@ def run_batch(experiment: Experiment, fresh: bool = False, jobs: int = 1) -> dic
             )
         return run_group(experiment, names, fresh, jobs > 1)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    def stop() -> None:
+        stopping.set(), terminate_children()
+
+    signals = (signal.SIGINT, signal.SIGTERM) if jobs > 1 else ()  # one at a time, the run itself minds them
+    with handle_signals(stop, *signals) as came, ThreadPoolExecutor(jobs) as pool:
         results = map(work, groups) if jobs == 1 else pool.map(work, groups)
         for names, failed in zip(groups, results, strict=True):
             failures |= failed
             done += len(names)
-            if jobs > 1:
+            if jobs > 1 and not came:
                 print(f"{done} of {len(experiment.configs)}: {', '.join(names)}", file=sys.stderr, flush=True)
+    if came:
+        raise Stopped("stopped; the same command goes on from here", came[0])
     if experiment.chapter and len(failures) < len(experiment.configs):
         run_chapter(experiment)
     return failures

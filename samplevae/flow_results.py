@@ -7,7 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['RESULTS', 'embed_and_score', 'measure_prior', 'label_accuracy', 'measure_model', 'measure_run', 'read_results',
-           'measure_experiment']
+           'measure_experiment', 'by_training', 'mean_of_trainings', 'show_score', 'compare_priors',
+           'compare_posteriors', 'plot_priors', 'plot_rate_distortion']
 
 # %% ../nbs/61_flow_results.ipynb #65ce0bc7
 import math
@@ -41,9 +42,7 @@ plt = LazyModule("matplotlib.pyplot")
 
 # %% ../nbs/61_flow_results.ipynb #a13f5813
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from samplevae.store import Store
+    pass
 
 # %% ../nbs/61_flow_results.ipynb #4187a55a
 def embed_and_score(
@@ -157,3 +156,100 @@ def measure_experiment(runs: list[Run], path: Path = RESULTS, draws: int = 5) ->
         write_json(path, kept)
         progress.update(number)
     return pd.DataFrame(kept["rows"])
+
+# %% ../nbs/61_flow_results.ipynb #921d48ac
+def by_training(results: pd.DataFrame, column: str) -> pd.DataFrame:
+    "A value for each training (rows: posterior, beta, seed) and set (columns), the mean over draws."
+    return results.pivot_table(values=column, index=["posterior", "beta", "seed"], columns="set", aggfunc="mean")
+
+
+def mean_of_trainings(values: pd.Series) -> tuple[float, float, float]:
+    "The mean over trainings, and its 90% interval by Student's t; of one training there is none."
+    from scipy.stats import t
+
+    values = values.dropna()
+    error = values.std() / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    reach = t.ppf(0.95, len(values) - 1) * error if len(values) > 1 else math.nan
+    return values.mean(), values.mean() - reach, values.mean() + reach
+
+
+def show_score(mean: float, low: float, high: float, digits: int = 1) -> str:
+    "A mean and its interval, as they stand in a table."
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]" if low == low else f"{mean:.{digits}f}"
+
+# %% ../nbs/61_flow_results.ipynb #d23dc88d
+def compare_priors(results: pd.DataFrame, columns: dict[str, int], against: str) -> pd.DataFrame:
+    "A row for each set: means over trainings of some columns (with digits), and for a prior its difference from `against`."
+    table: dict[str, dict[str, str]] = {}
+    for column, digits in columns.items():
+        values = by_training(results, column)
+        for name in values:
+            cells = {column: f"{values[name].mean():.{digits}f}"}
+            if against in values and name not in (against, "real, held out", "reconstructed"):
+                cells[f"{column}, minus {against}"] = show_score(
+                    *mean_of_trainings(values[name] - values[against]), digits
+                )
+            table.setdefault(name, {}).update(cells)
+    return pd.DataFrame(table).T.fillna("")
+
+
+def compare_posteriors(results: pd.DataFrame, prior: str, columns: dict[str, int]) -> pd.DataFrame:
+    "A row for each posterior: its model and one prior, means over trainings and differences from the Gaussian, by seed."
+    table: dict[str, dict[str, str]] = {}
+    for column, digits in columns.items():
+        values = by_training(results, column)
+        for name in (prior, "model", "reconstructed"):
+            if name in values:
+                by_posterior = values[name].dropna().unstack("posterior")
+                title = column if name == prior else f"{column}, {name}".removesuffix(", model")
+                for posterior in by_posterior:
+                    apart = mean_of_trainings(by_posterior[posterior] - by_posterior["gaussian"])
+                    cells = {title: f"{by_posterior[posterior].mean():.{digits}f}"}
+                    cells |= {f"{title}, minus gaussian": show_score(*apart, digits)} if posterior != "gaussian" else {}
+                    table.setdefault(posterior, {}).update(cells)
+    return pd.DataFrame(table).T.fillna("")
+
+# %% ../nbs/61_flow_results.ipynb #6a72ce54
+def plot_priors(results: pd.DataFrame, columns: list[str]) -> Figure:
+    "Each training a dot, by prior (rows of the picture) and posterior (colours); lines: floor and reconstructions."
+    first = by_training(results, columns[0])
+    kinds = [
+        name
+        for name in first.mean().sort_values(ascending=False).index
+        if name not in ("real, held out", "reconstructed")
+    ]
+    posteriors = list(dict.fromkeys(results.posterior))
+    figure, axes = plt.subplots(1, len(columns), figsize=(3.3 * len(columns), 3.2), sharey=True, layout="constrained")
+    for axis, column in zip(axes, columns, strict=True):
+        values = by_training(results, column)
+        for place, kind in enumerate(kinds):
+            for number, posterior in enumerate(posteriors):
+                dots = values[kind].xs(posterior, level="posterior")
+                axis.scatter(
+                    dots,
+                    [place + 0.15 * (number - 1.5)] * len(dots),
+                    s=10,
+                    color=COLOURS[number],
+                    label=posterior if not place else None,
+                )
+        for name, style in ("real, held out", ":"), ("reconstructed", "--"):
+            if name in values:
+                axis.axvline(values[name].mean(), color="0.5", ls=style, lw=1, label=name)
+        axis.set(title=column, yticks=range(len(kinds)), yticklabels=kinds)
+    axes[-1].legend(fontsize=7)
+    return figure
+
+# %% ../nbs/61_flow_results.ipynb #b226d560
+def plot_rate_distortion(results: pd.DataFrame, priors: list[str]) -> Figure:
+    "A curve over β for each prior (panels) and posterior (colours)."
+    rates, off = by_training(results, "rate"), by_training(results, "log-mel, dB")["model"]
+    figure, axes = plt.subplots(1, len(priors), figsize=(3.2 * len(priors), 2.8), sharey=True, layout="constrained")
+    for axis, prior in zip(axes, priors, strict=True):
+        for number, posterior in enumerate(dict.fromkeys(results.posterior)):
+            points = pd.DataFrame({"rate": rates[prior], "off": off}).xs(posterior, level="posterior")
+            middle = points.groupby("beta").mean()
+            axis.plot(middle.rate, middle.off, "o-", ms=4, lw=1, color=COLOURS[number], label=posterior)
+            axis.scatter(points.rate, points.off, s=6, color=COLOURS[number], alpha=0.5)
+        axis.set(title=f"{prior} prior", xlabel="rate, nats")
+    axes[0].set_ylabel("log-mel, dB"), axes[-1].legend(fontsize=7)
+    return figure

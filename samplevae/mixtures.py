@@ -278,6 +278,10 @@ def sample(
         torch.manual_seed(seed)
     if pitch is not None and not self.pitch:
         raise Refused("a pitch cannot be asked for: this prior's model has no oscillator")
+    if pitch is not None and not 0 < pitch < 1e6:
+        raise Refused(f"a pitch must be a number of Hz above 0, not {pitch}")
+    if not 0 <= truncation < 1:
+        raise Refused(f"truncation must be from 0 to below 1, the share that is left out, not {truncation}")
     if label is not None and not self.classifier:
         raise Refused("a label cannot be asked for: the training sounds have fewer than two")
     count, kept, tried = math.prod(shape), [], 0

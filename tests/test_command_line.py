@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from conftest import samplevae
 
-from samplevae.batches import read_experiment
+from samplevae.batches import Experiment, read_experiment, run_batch, same_training
 from samplevae.config import Config, open_run
 from samplevae.prior import generate, load
 from samplevae.runs import Run
@@ -135,6 +135,68 @@ def test_other_settings_are_refused_and_fresh_repeats_just_what_depends_on_them(
     assert done.returncode == 0, done.stderr
     assert "train" not in done.stderr and "3/4 prior" in done.stderr and "4/4 evaluate" in done.stderr
     assert (copy / "vae/model.safetensors").stat().st_mtime_ns == weights
+
+
+def test_a_grid_is_all_combinations_by_name(tmp_path):
+    (tmp_path / "grid.yaml").write_text(
+        "common: {preset: smoke}\nruns: {own: {}}\ngrid: {latent: [4, 5], seed: [1, 2]}"
+    )
+    experiment = read_experiment(tmp_path / "grid.yaml", data=str(tmp_path))
+    assert [*experiment.configs][:3] == ["own", "latent=4,seed=1", "latent=4,seed=2"] and len(experiment.configs) == 5
+    assert experiment.configs["latent=5,seed=2"].latent == 5 and experiment.configs["own"].folder == str(tmp_path)
+    for grid, says in {
+        "grid: {latent: 4}": "a list of values for 'latent'",
+        "grid: {latent: []}": "a list of values",
+        "grid: {latnt: [4]}": "did you mean 'latent'",
+        "grid: {seed: [1]}\nchapter: 99_nowhere": "there is no chapter '99_nowhere'",
+        "grd: {seed: [1]}\nruns: {a: {}}": "did you mean 'grid'",
+    }.items():
+        (tmp_path / "grid.yaml").write_text(grid)
+        with pytest.raises(Refused, match=says):
+            read_experiment(tmp_path / "grid.yaml")
+
+
+def test_runs_that_differ_after_training_share_it(smoke_run, tmp_path, monkeypatch):
+    saved, done = open_run(smoke_run).config, []
+    configs = {name: replace(saved, prior=prior) for name, prior in (("a", "spline, normal"), ("b", "normal"))}
+    configs["c"] = replace(saved, prior="normal", latent=3)
+    experiment = Experiment(tmp_path, configs)
+    assert same_training(experiment) == [["a", "b"], ["c"]]
+
+    def execute(path, config, fresh):
+        done.append((path.name, Run(path, config).finished("train"), Run(path, config).finished("prior")))
+        shutil.copytree(smoke_run, path, dirs_exist_ok=True) if path.name == "a" else None
+
+    monkeypatch.setattr("samplevae.batches.execute_run", execute)
+    assert run_batch(experiment) == {}
+    assert done == [("a", False, False), ("b", True, False), ("c", False, False)]
+    assert (tmp_path / "b/vae/model.safetensors").exists() and open_run(tmp_path / "b").config.prior == "normal"
+
+
+def test_new_sounds_are_written_beside_those_that_are_there(smoke_run, tmp_path, command):
+    out, labels = tmp_path / "new", json.loads((smoke_run / "prior/spline.json").read_text())["labels"]
+    for _ in range(2):
+        assert (
+            command("generate", smoke_run, "-n", 2, "--label", labels[0], "--pitch", 200, "--out", out).returncode == 0
+        )
+    names = sorted(path.name for path in out.iterdir())
+    assert names == [f"{labels[0].replace(' ', '-')}-{n:03}.wav" for n in (1, 2, 3, 4)]
+    waves = [soundfile.read(out / name)[0] for name in names]
+    assert np.array_equal(waves[0], waves[2]) and not np.array_equal(waves[0], waves[1]), "the same for the same seed"
+    for arguments, says in {
+        ("--label", "hihg"): "there is no label 'hihg'",
+        ("--label", "a=b"): "labels with their shares",
+        ("--temperature", -1): "temperature must be 0 or more",
+        ("-n", 0): "cannot generate 0 sounds",
+        ("--prior", "maf"): "there is no maf prior",
+        ("--prior", "mfa"): "did you mean 'maf'",
+        ("--pitch", -5): "a pitch must be",
+        ("--truncation", 2): "truncation must be",
+    }.items():
+        refused = command("generate", smoke_run, "--out", out, *arguments)
+        assert refused.returncode == 2 and says in refused.stderr and len(refused.stderr.strip().splitlines()) == 1
+    assert "not the folder of a finished run" in command("generate", tmp_path / "nothing").stderr
+    assert len(list(out.iterdir())) == 4
 
 
 def test_show_says_the_numbers_and_the_places(smoke_run, command):

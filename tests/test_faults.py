@@ -125,13 +125,14 @@ def test_a_folder_of_sounds_of_all_sorts(tmp_path):
 
 
 @pytest.mark.long
-def test_a_batch_does_its_runs_and_one_that_fails_stops_no_other(tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_batch_does_its_runs_and_one_that_fails_stops_no_other(tmp_path, jobs):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/0.wav").write_text("nothing")
     rows = "broken: {data: bad}\n  good: {latent: 4}"
     (tmp_path / "two.yaml").write_text(f"out: many\ncommon: {{preset: smoke}}\nruns:\n  {rows}\n")
-    done = samplevae("batch", "two.yaml", cwd=tmp_path)
-    assert done.returncode == 1 and "1 of 2 runs are done" in done.stdout
+    done = samplevae("batch", "two.yaml", "--jobs", jobs, cwd=tmp_path)
+    assert done.returncode == 1 and "1 of 2 runs are done" in done.stdout and "broken: " in done.stderr
     run = open_run(tmp_path / "many/good")
     assert run.finished("evaluate") and run.config.latent == 4
 
