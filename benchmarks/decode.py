@@ -100,7 +100,7 @@ def compare(peer, threads, batch, repeats, compiled):
             ("decodes", "encodes"),
             (
                 [(wrap(peer.decode), z), (wrap(ours.decode), vector)],
-                [(wrap(peer.encode), x), (wrap(lambda x, ours=ours: ours.encode(x).mean), sound)],
+                [(wrap(peer.encode), x), (wrap(lambda x, ours=ours: ours.encode(x).point()), sound)],
             ),
             strict=True,
         ):

@@ -706,8 +706,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                     'samplevae.mixtures.VampPrior': ('mixtures.html#vampprior', 'samplevae/mixtures.py'),
                                     'samplevae.mixtures.VampPrior.fit': ('mixtures.html#vampprior.fit', 'samplevae/mixtures.py'),
                                     'samplevae.mixtures.fit_classifier': ('mixtures.html#fit_classifier', 'samplevae/mixtures.py'),
-                                    'samplevae.mixtures.pitch_from_base': ('mixtures.html#pitch_from_base', 'samplevae/mixtures.py'),
-                                    'samplevae.mixtures.plot_latents': ('mixtures.html#plot_latents', 'samplevae/mixtures.py')},
+                                    'samplevae.mixtures.pitch_from_base': ('mixtures.html#pitch_from_base', 'samplevae/mixtures.py')},
             'samplevae.monitoring': { 'samplevae.monitoring.LiveFigure': ('monitoring.html#livefigure', 'samplevae/monitoring.py'),
                                       'samplevae.monitoring.LiveFigure.__init__': ( 'monitoring.html#livefigure.__init__',
                                                                                     'samplevae/monitoring.py'),
@@ -1105,4 +1104,5 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'samplevae.vectors.encode_vectors': ('vectors.html#encode_vectors', 'samplevae/vectors.py'),
                                    'samplevae.vectors.find_root': ('vectors.html#find_root', 'samplevae/vectors.py'),
                                    'samplevae.vectors.fit_mixture': ('vectors.html#fit_mixture', 'samplevae/vectors.py'),
+                                   'samplevae.vectors.plot_latents': ('vectors.html#plot_latents', 'samplevae/vectors.py'),
                                    'samplevae.vectors.split_vectors': ('vectors.html#split_vectors', 'samplevae/vectors.py')}}}

@@ -147,6 +147,8 @@ def execute_apart(path: Path, config: Config, fresh: bool) -> None:
 # %% ../nbs/97_batches.ipynb #46d0663d
 def run_batch(experiment: Experiment, fresh: bool = False, jobs: int = 1) -> dict[str, str]:  # what went wrong, by name
     "Do the runs of an experiment, `jobs` at a time, and its chapter."
+    if jobs < 1:
+        raise Refused(f"--jobs takes 1 or more, not {jobs}")
     groups, failures, done, stopping = same_training(experiment), {}, 0, threading.Event()
     if jobs > 1:
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
@@ -178,7 +180,7 @@ def run_batch(experiment: Experiment, fresh: bool = False, jobs: int = 1) -> dic
         run_chapter(experiment)
     return failures
 
-
+# %% ../nbs/97_batches.ipynb #f272f26f
 def run_chapter(experiment: Experiment) -> Path:
     "Execute the chapter of an experiment; its copy, and a page of it, are in the experiment's folder."
     import papermill

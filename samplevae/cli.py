@@ -255,8 +255,6 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
     elif options.command in ("run", "train"):
         print(run_or_train(options), end="\n" * is_first_process())
     else:
-        if options.jobs < 1:
-            raise Refused(f"--jobs takes 1 or more, not {options.jobs}")
         experiment = read_experiment(options.experiment, options.data)
         failures = run_batch(experiment, options.fresh, options.jobs)
         done, count = len(experiment.configs) - len(failures), len(experiment.configs)

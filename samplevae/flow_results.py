@@ -40,9 +40,9 @@ from .vectors import EncodedSounds, decode_vectors, encode_posteriors
 # %% ../nbs/61_flow_results.ipynb #6e80ec2a
 plt = LazyModule("matplotlib.pyplot")
 
-# %% ../nbs/61_flow_results.ipynb #a13f5813
+# %% ../nbs/61_flow_results.ipynb #18d119ba
 if TYPE_CHECKING:
-    pass
+    from matplotlib.figure import Figure
 
 # %% ../nbs/61_flow_results.ipynb #4187a55a
 def embed_and_score(
@@ -66,10 +66,10 @@ def measure_prior(prior: Prior, held: EncodedSounds, train: EncodedSounds, seed:
     rows, dims = prior.sample((len(held),), seed=seed), prior.numbers[0]
     torch.manual_seed(0)
     real = held.draw()
-    told, told_error = two_sample_accuracy(real.cpu(), rows.cpu())
+    accuracy, accuracy_error = two_sample_accuracy(real.cpu(), rows.cpu())
     clouds = train.points(), train.stds(), real, rows
     copied = latent_novelty(*(cloud[:, dims:].cpu().numpy() for cloud in clouds), repeats=0)
-    row = {"rate": nats, "rate, error": error, "told apart": told, "told apart, error": told_error}
+    row = {"rate": nats, "rate, error": error, "two-sample": accuracy, "two-sample, error": accuracy_error}
     return row | {"memorised": float(copied)}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['Prior', 'pitch_from_base', 'NormalPrior', 'MixturePrior', 'GaussianPrior', 'ResampledPrior', 'VampPrior',
-           'plot_latents', 'fit_classifier']
+           'fit_classifier']
 
 # %% ../nbs/37_mixtures.ipynb #ecec27fe
 import math
@@ -19,19 +19,14 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 
 # %% ../nbs/37_mixtures.ipynb #c98ef0c1
-from .display import COLOURS
 from .flows import standard_log_prob
 from .harmonics import pitch_condition
 from .optimizer import maximise_likelihood
-from .settings import LazyModule, Refused
+from .settings import Refused
 from .vectors import EncodedSounds, LabelClassifier, Mixture, fit_mixture
-
-# %% ../nbs/37_mixtures.ipynb #6e80ec2a
-plt = LazyModule("matplotlib.pyplot")
 
 # %% ../nbs/37_mixtures.ipynb #245f7897
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from samplevae.prior import PriorConfig
     from samplevae.runs import Run
 
@@ -205,22 +200,9 @@ class VampPrior(MixturePrior):
             return prior.joint.log_prob(rows)
 
         maximise_likelihood(log_prob, [logits, mean, log_std], sounds, config.prior_steps, run, seed, rate=1e-2)
-        with torch.no_grad():
-            log_prob(sounds.take(slice(0, 1)).draw(), torch.zeros(1))
-        prior.joint.mean = mean.detach()
+        weight, stds = logits.detach().softmax(0), log_std.detach().exp().clamp(min=0.01)
+        prior.joint.weight, prior.joint.mean, prior.joint.factor = weight, mean.detach(), stds
         return prior.eval()
-
-# %% ../nbs/37_mixtures.ipynb #2934a682
-def plot_latents(points: Tensor, drawn: dict[str, Tensor]) -> Figure:  # (n, N) each
-    "The two latent dimensions that vary most, of real sounds and of each prior."
-    first, second = points.var(0, correction=0).topk(2).indices.tolist() if points.shape[1] > 1 else (0, 0)
-    figure, axes = plt.subplots(1, 1 + len(drawn), figsize=(9, 2.8), sharex=True, sharey=True, layout="constrained")
-    clouds = {"posteriors": points} | drawn
-    for axis, (name, cloud), colour in zip(axes, clouds.items(), COLOURS, strict=False):
-        axis.scatter(cloud[:, first].cpu(), cloud[:, second].cpu(), s=2, color=colour, alpha=0.6)
-        axis.set(title=name, xlabel=f"z{first}", xlim=(-4, 4), ylim=(-4, 4))
-    axes[0].set_ylabel(f"z{second}")
-    return figure
 
 # %% ../nbs/37_mixtures.ipynb #496eb67a
 def fit_classifier(sounds: EncodedSounds, labels: list[str], steps: int = 400, seed: int = 0) -> LabelClassifier | None:

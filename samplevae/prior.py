@@ -250,6 +250,8 @@ def load(folder: str | Path, kind: str = "", device: str = "cpu") -> tuple[Sampl
 def fit_priors(run: Run, store: Store, model: SampleVAE | None = None) -> None:
     "Fit the priors of a trained model and leave them in the run's folder `prior`."
     model, train = model or SampleVAE.from_pretrained(run / "vae", run.config.device), store.split("train")
+    if not len(train):
+        raise Refused("there are no training sounds: no prior can be fitted")
     torch.manual_seed(run.config.seed)
     sounds = encode_posteriors(model, train)
     if not sounds.points().isfinite().all():

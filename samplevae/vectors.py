@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['encode_vectors', 'split_vectors', 'decode_vectors', 'EncodedSounds', 'encode_posteriors', 'find_root', 'Mixture',
-           'fit_mixture', 'LabelClassifier']
+__all__ = ['encode_vectors', 'split_vectors', 'decode_vectors', 'EncodedSounds', 'encode_posteriors', 'plot_latents', 'find_root',
+           'Mixture', 'fit_mixture', 'LabelClassifier']
 
 # %% ../nbs/29_vectors.ipynb #292368a8
 import math
@@ -23,12 +23,17 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 # %% ../nbs/29_vectors.ipynb #e9683f5f
+from .display import COLOURS
 from .flows import GaussianPosterior, moments, standard_log_prob
-from .settings import Refused, did_you_mean
+from .settings import LazyModule, Refused, did_you_mean
 from .vae import SampleVAE
+
+# %% ../nbs/29_vectors.ipynb #6e80ec2a
+plt = LazyModule("matplotlib.pyplot")
 
 # %% ../nbs/29_vectors.ipynb #33e501dc
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from sklearn.mixture import GaussianMixture
 
     from samplevae.store import Store
@@ -107,6 +112,18 @@ def encode_posteriors(model: SampleVAE, sounds: Store, size: int = 64) -> Encode
         x = sounds.sounds(slice(begin, begin + size), device)[:, None]
         pitches.append(model.measure_pitch(x)), parameters.append(model.encoder(x))
     return EncodedSounds(torch.cat(pitches), tuple(map(torch.cat, zip(*parameters, strict=True))), model.posterior)
+
+# %% ../nbs/29_vectors.ipynb #2934a682
+def plot_latents(points: Tensor, drawn: dict[str, Tensor]) -> Figure:  # (n, N) each
+    "The two latent dimensions that vary most, of real sounds and of each prior."
+    first, second = points.var(0, correction=0).topk(2).indices.tolist() if points.shape[1] > 1 else (0, 0)
+    figure, axes = plt.subplots(1, 1 + len(drawn), figsize=(9, 2.8), sharex=True, sharey=True, layout="constrained")
+    clouds = {"posteriors": points} | drawn
+    for axis, (name, cloud), colour in zip(axes, clouds.items(), COLOURS, strict=False):
+        axis.scatter(cloud[:, first].cpu(), cloud[:, second].cpu(), s=2, color=colour, alpha=0.6)
+        axis.set(title=name, xlabel=f"z{first}", xlim=(-4, 4), ylim=(-4, 4))
+    axes[0].set_ylabel(f"z{second}")
+    return figure
 
 # %% ../nbs/29_vectors.ipynb #0944dbcf
 def find_root(function: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:

@@ -41,7 +41,6 @@ from samplevae.floors import (
 from samplevae.flows import GaussianPosterior
 from samplevae.intervals import Score, group_half_masks, pair_masks
 from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, total_correlation
-from samplevae.mixtures import plot_latents
 from samplevae.monitoring import held_out, reconstruct
 from samplevae.novelty import latent_novelty, novelty_rows
 from samplevae.phases import AdversarialPhase, RepresentationPhase, loss_terms, make_fabric
@@ -62,7 +61,7 @@ from samplevae.sources import folder_source, parse_source, synthesis_source
 from samplevae.store import Store
 from samplevae.synthesis import synthesise
 from samplevae.vae import SampleVAE
-from samplevae.vectors import EncodedSounds, encode_posteriors
+from samplevae.vectors import EncodedSounds, encode_posteriors, plot_latents
 
 RATE, SECONDS = 16_000, 0.25
 

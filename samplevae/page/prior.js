@@ -1,52 +1,79 @@
 // The priors of samplevae.prior: `toVector` from standard normal numbers to a vector, `toBase` back. Where a model has a pitch,
 // a prior is p(c) p(z | c): c the first two numbers of a vector, the pitch and its confidence, z the latent ones.
-import { clamp, normalBelow, normalQuantile } from "./arithmetic.js";
+import { clamp, normalBelow, normalDensity, normalQuantile } from "./arithmetic.js";
 
-const LEAST = 1e-9; // probabilities are kept so far from 0 and 1
+const LEAST = 1e-9, FAR = -normalQuantile(LEAST); // probabilities are kept so far from 0 and 1, base numbers so near to 0
 
-// p(c): a mixture of normal distributions with diagonal covariances, read one number after the other
-class PitchPrior {
-  constructor(tensors) {
-    const [mean, std] = ["mean", "factor"].map((name) => tensors[`prior.pitch.${name}`]), column = (x, c) => Float64Array.from({ length: x.length / 2 }, (_, k) => x[2 * k + c]);
-    Object.assign(this, { weight: Float64Array.from(tensors["prior.pitch.weight"]), mean: [0, 1].map((c) => column(mean, c)), std: [0, 1].map((c) => column(std, c)) });
+// How likely a number is below x, and its density there: by normal distributions with weights, means and standard deviations
+function belowAndDensity(parts, x) {
+  let below = 0, density = 0;
+  for (const { weight, mean, std } of parts) {
+    const noise = (x - mean) / std;
+    below += weight * normalBelow(noise); density += weight * normalDensity(noise) / std;
   }
+  return [below, density];
+}
+const toNormal = (parts, x) => normalQuantile(clamp(belowAndDensity(parts, x)[0], LEAST, 1 - LEAST));
 
-  // The weights of the components, given the first number
-  weightsGiven(where) {
-    const logs = this.weight.map((w, k) => Math.log(w) - ((where - this.mean[0][k]) / this.std[0][k]) ** 2 / 2 - Math.log(this.std[0][k]));
-    const most = Math.max(...logs), parts = logs.map((x) => Math.exp(x - most)), sum = parts.reduce((a, b) => a + b);
-    return parts.map((x) => x / sum);
+// Back. The number is between those that the parts would give alone: Newton's steps from their mean, and halving where such
+// a step leads out of what is left between, or is no shorter than half of the last one
+function fromNormal(parts, normal) {
+  const base = clamp(normal, -FAR, FAR), wanted = normalBelow(base), alone = parts.map(({ mean, std }) => mean + base * std);
+  let low = Math.min(...alone), high = Math.max(...alone), step = high - low;
+  let x = parts.reduce((sum, { weight }, k) => sum + weight * alone[k], 0);
+  while (Math.abs(step) > 1e-13 * (1 + Math.abs(x))) {
+    const [below, density] = belowAndDensity(parts, x), newton = (wanted - below) / density;
+    if (below < wanted) low = x; else high = x;
+    step = x + newton > low && x + newton < high && Math.abs(newton) < Math.abs(step) / 2 ? newton : (low + high) / 2 - x;
+    x += step;
   }
-
-  // How likely number c is below x, by such weights
-  below(c, weights, x) { return weights.reduce((sum, w, k) => sum + w * normalBelow((x - this.mean[c][k]) / this.std[c][k]), 0); }
-
-  toNormal(c, weights, x) { return normalQuantile(clamp(this.below(c, weights, x), LEAST, 1 - LEAST)); }
-
-  // Back, by halving
-  fromNormal(c, weights, normal) {
-    const wanted = normalBelow(normal);
-    let low = Math.min(...this.mean[c].map((m, k) => m - 10 * this.std[c][k])), high = Math.max(...this.mean[c].map((m, k) => m + 10 * this.std[c][k]));
-    for (let i = 0; i < 60; i++) {
-      const middle = (low + high) / 2;
-      if (this.below(c, weights, middle) < wanted) low = middle; else high = middle;
-    }
-    return (low + high) / 2;
-  }
-
-  toVector([first, second]) {
-    const where = this.fromNormal(0, this.weight, first);
-    return [where, clamp(this.fromNormal(1, this.weightsGiven(where), second), 0, 1)];
-  }
-  toBase([where, confidence]) { return [this.toNormal(0, this.weight, where), this.toNormal(1, this.weightsGiven(where), confidence)]; }
+  return x;
 }
 
-// Both parts: a prior below says how z comes from base numbers, given c, and how it goes back
+// A mixture of normal distributions, as in samplevae.vectors: weights (K,), means (K, D) and factors, which are standard
+// deviations (K, D), or lower triangles (K, D, D)
+class Mixture {
+  constructor(tensors, name) {
+    const [weight, mean, factor] = ["weight", "mean", "factor"].map((part) => tensors[`prior.${name}.${part}`]);
+    Object.assign(this, { weight, mean, factor, numbers: mean.length / weight.length, full: factor.length > mean.length });
+  }
+
+  // What number i takes in component k of the noise of those before it, if anything, and last its own standard deviation
+  row(k, i) {
+    const at = k * this.numbers + i, start = this.full ? at * this.numbers : at;
+    return this.factor.subarray(start, this.full ? start + i + 1 : start + 1);
+  }
+
+  // The first numbers of a vector, and base numbers for the others -> the whole vector, and base numbers for all. Number i is
+  // read given those before it: they decide how likely each component is, and their noise in it moves its mean.
+  read(known, base) {
+    const vector = [], back = [], parts = Array.from(this.weight, (weight) => ({ log: Math.log(weight), noise: [], weight, mean: 0, std: 1 }));
+    for (let i = 0; i < this.numbers; i++) {
+      const most = Math.max(...parts.map(({ log }) => log)), sum = parts.reduce((sum, { log }) => sum + Math.exp(log - most), 0);
+      for (const [k, part] of parts.entries()) {
+        const row = this.row(k, i), last = row.length - 1;
+        part.weight = Math.exp(part.log - most) / sum; part.mean = this.mean[k * this.numbers + i]; part.std = row[last];
+        for (let j = 0; j < last; j++) part.mean += row[j] * part.noise[j];
+      }
+      const likely = parts.filter(({ weight }) => weight > 1e-16), x = i < known.length ? known[i] : fromNormal(likely, base[i - known.length]);
+      vector.push(x); back.push(toNormal(likely, x));
+      for (const part of parts) {
+        const noise = (x - part.mean) / part.std;
+        part.noise.push(noise); part.log -= noise ** 2 / 2 + Math.log(part.std);
+      }
+    }
+    return [vector, back];
+  }
+  toVector(base) { return this.read([], base)[0]; }
+  toBase(vector) { return this.read(vector, [])[1]; }
+}
+
+// Both parts: p(c) is a mixture; a prior below says how z comes from base numbers, given c, and how it goes back
 class JointPrior {
-  constructor(tensors, { pitch_dims }) { this.dims = pitch_dims; this.pitch = pitch_dims ? new PitchPrior(tensors) : null; }
+  constructor(tensors, { pitch_dims }) { this.dims = pitch_dims; this.pitch = pitch_dims ? new Mixture(tensors, "pitch") : null; }
 
   toVector(base) {
-    const c = this.pitch?.toVector(base) ?? [];
+    const c = (this.pitch?.toVector(base) ?? []).map((x, i) => Math.fround(i ? clamp(x, 0, 1) : x)); // as the vector keeps it
     return Float32Array.of(...c, ...this.toLatent(base.slice(this.dims), c));
   }
   toBase(vector) {
@@ -141,4 +168,12 @@ export class NormalPrior extends JointPrior {
   fromLatent(z) { return z; }
 }
 
-export const PRIORS = { flow: FlowPrior, normal: NormalPrior };
+// A mixture over whole vectors, of which c is known
+export class MixturePrior extends JointPrior {
+  constructor(tensors, config) { super(tensors, config); this.joint = new Mixture(tensors, "joint"); }
+
+  toLatent(base, c) { return this.joint.read(c, base)[0].slice(this.dims); }
+  fromLatent(z, c) { return this.joint.toBase([...c, ...z]).slice(this.dims); }
+}
+
+export const PRIORS = { flow: FlowPrior, normal: NormalPrior, mixture: MixturePrior };
