@@ -33,7 +33,8 @@ from .dataset import prepare_store
 from .encoder import SIZES
 from .files import atomic_write
 from .latents import DESCRIPTORS, describe_vectors
-from .prior import FlowPrior, NormalPrior, load_prior
+from .mixtures import GaussianPrior, MixturePrior, NormalPrior
+from .prior import FlowPrior, load_prior
 from .report import write_report
 from .settings import Refused
 from .vae import ModelConfig, SampleVAE
@@ -70,7 +71,7 @@ STORED = {"f16": np.float16, "f32": np.float32, "u8": np.uint8}
 
 def storage_type(name: str, tensor: np.ndarray, precision: str = "mixed") -> str:
     "How a tensor is stored, by precision: f32, or mixed, where all that is large and makes no pitch has 16 bits."
-    exact = name.startswith(("decoder.oscillator.hidden", "decoder.oscillator.fall", "prior.pitch"))
+    exact = name.startswith(("decoder.oscillator.hidden", "decoder.oscillator.fall", "prior.pitch", "prior.joint"))
     return "f32" if precision == "f32" or exact or tensor.size <= 64 else "f16"
 
 
@@ -90,6 +91,8 @@ def write_pack(header: dict[str, Any], tensors: dict[str, np.ndarray], types: di
 IN_PAGE = {
     FlowPrior: "flow",
     NormalPrior: "normal",
+    MixturePrior: "mixture",
+    GaussianPrior: "mixture",
 }  # kinds that the page knows; where it knows none, dice are plain steps
 
 
@@ -97,7 +100,7 @@ def prior_tensors(prior: nn.Module) -> dict[str, np.ndarray]:
     "The weights of a prior as page/prior.js reads them; those of a flow with their masks multiplied in."
     if type(prior) not in IN_PAGE:
         return {}
-    state, plain = prior.state_dict(), ("pitch.", "mean", "scale", "pitch_mean", "pitch_scale")
+    state, plain = prior.state_dict(), ("pitch.", "joint.", "mean", "scale", "pitch_mean", "pitch_scale")
     tensors = {f"prior.{name}": value.numpy() for name, value in state.items() if name.startswith(plain)}
     for name, value in state.items():
         if match := re.fullmatch(r"flow\.transform\.transforms\.(\d+)\.hyper\.(\d+)\.(weight|bias)", name):

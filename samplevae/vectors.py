@@ -232,7 +232,7 @@ def fit_mixture(
     aside = np.isin(np.arange(len(rows)) % sounds, np.random.default_rng(seed).permutation(sounds)[: sounds // 5])
     counts = [count for count in counts if 2 * count <= (~aside).sum()]
     scores = {count: fit(count, rows[~aside]).score(rows[aside]) for count in counts} if len(counts) > 1 else {}
-    fitted = fit(max(scores, key=scores.get) if scores else 1, rows)
+    fitted = fit(max(scores, key=scores.get) if scores else next(iter(counts), 1), rows)
     factor = np.linalg.cholesky(fitted.covariances_) if full else fitted.covariances_**0.5
     mixture = Mixture(len(fitted.weights_), rows.shape[1], full)
     values = {"weight": fitted.weights_, "mean": fitted.means_, "factor": factor}

@@ -13,7 +13,8 @@ from playwright._impl._driver import compute_driver_executable
 from samplevae.instrument import bundle_modules, page_config, prior_tensors, storage_type, write_pack
 from samplevae.latents import DESCRIPTORS, describe_vectors
 from samplevae.layers import remove_weight_norm
-from samplevae.prior import FlowPrior, NormalPrior, load
+from samplevae.mixtures import MixturePrior, NormalPrior
+from samplevae.prior import FlowPrior, load
 from samplevae.vae import SampleVAE
 from samplevae.vectors import decode_vectors, encode_vectors
 
@@ -45,11 +46,17 @@ def make_prior(model, kind="flow"):
     "A prior of a model, that bends."
     torch.manual_seed(1)
     sizes = model.config.latent, model.config.pitch_dims, 5
-    prior = NormalPrior(*sizes) if kind == "normal" else FlowPrior(*sizes, layers=3)
+    makes = {"normal": {}, "flow": {"layers": 3}, "mixture": {"gaussians": 4}}
+    prior = {"normal": NormalPrior, "flow": FlowPrior, "mixture": MixturePrior}[kind](*sizes, **makes[kind])
     with torch.no_grad():
         for weight in prior.parameters():
             weight += 0.1 * torch.randn_like(weight)
-        if kind != "normal":
+        if kind == "mixture":
+            prior.joint.weight.copy_(torch.rand(4).softmax(0)), prior.joint.mean.normal_()
+            prior.joint.factor.copy_(
+                torch.eye(prior.joint.mean.shape[1]) * 0.4 + 0.1 * torch.randn_like(prior.joint.factor).tril(-1)
+            )
+        if kind == "flow":
             prior.mean.normal_(), prior.scale.uniform_(0.5, 1.5)
             prior.pitch_mean.normal_(), prior.pitch_scale.uniform_(0.5, 1.5)
         if prior.pitch:
@@ -125,7 +132,7 @@ def test_the_page_decodes_and_encodes_as_torch_does(form, kernels):
 
 
 @pytest.mark.parametrize("form", ["small", "no oscillator"])
-@pytest.mark.parametrize("kind", ["flow", "normal"])
+@pytest.mark.parametrize("kind", ["flow", "mixture", "normal"])
 def test_the_page_goes_through_the_prior_both_ways_as_torch_does(kind, form):
     model = make_model(**FORMS[form])
     prior, numbers = make_prior(model, kind), model.config.pitch_dims + 16

@@ -38,7 +38,7 @@ export function randn(count, seed = 0) {
 // Any number of normal numbers from a seed
 export const normals = (count, seed) => randn(Math.max(16, Math.ceil(count / 16) * 16), seed).subarray(0, count);
 
-// The normal density, and the normal distribution function: exact to 1e-15, and below -3 to 9 digits of whatever is left. A
+// The normal density, and the normal distribution function: exact to 1e-15, and from -6 on to 9 digits of whatever is left. A
 // quotient of polynomials (J. F. Hart et al., Computer Approximations, 1968, number 5666), the highest power first.
 export const normalDensity = (x) => Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
 const ABOVE = [0.0352624965998911, 0.700383064443688, 6.37396220353165, 33.912866078383, 112.079291497871, 221.213596169931, 220.206867912376];
