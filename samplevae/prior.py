@@ -188,7 +188,7 @@ PRIORS: dict[str, type[Prior]] = {
 class PriorConfig(Settings):
     "How priors are fitted."
 
-    prior: str = setting("spline, mixture, normal", "prior", f"priors to fit, the first to play: {', '.join(PRIORS)}")
+    prior: str = setting("mixture, spline, normal", "prior", f"priors to fit, the first to play: {', '.join(PRIORS)}")
     prior_steps: int = setting(800, "prior", "optimisation steps of a prior that is fitted by its gradient", 1)
     flow_layers: int = setting(3, "prior", "layers of a flow prior", 1)
 
@@ -233,7 +233,7 @@ def fitted_kinds(folder: Path) -> list[str]:
 def load_prior(folder: str | Path, kind: str = "", device: torch.device | str = "cpu") -> Prior:
     "The prior called `kind` in a folder, or the first of those that were fitted, ready for use."
     folder = Path(folder).expanduser()
-    kind = kind or next(iter(fitted_kinds(folder)), "spline")
+    kind = kind or next(iter(fitted_kinds(folder)), "mixture")
     if kind not in PRIORS:
         raise Refused(f"there is no prior {kind!r}: {did_you_mean(kind, PRIORS)}")
     return read_prior(folder, kind).to(device).eval()
