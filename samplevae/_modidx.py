@@ -866,6 +866,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                  'samplevae.prior.save_prior': ('prior.html#save_prior', 'samplevae/prior.py')},
             'samplevae.rates': { 'samplevae.rates.broadcast_log_prob': ('rates.html#broadcast_log_prob', 'samplevae/rates.py'),
                                  'samplevae.rates.information_bounds': ('rates.html#information_bounds', 'samplevae/rates.py'),
+                                 'samplevae.rates.nats_from_gaussian': ('rates.html#nats_from_gaussian', 'samplevae/rates.py'),
                                  'samplevae.rates.posterior_matrix': ('rates.html#posterior_matrix', 'samplevae/rates.py'),
                                  'samplevae.rates.rate': ('rates.html#rate', 'samplevae/rates.py'),
                                  'samplevae.rates.two_sample_accuracy': ('rates.html#two_sample_accuracy', 'samplevae/rates.py')},

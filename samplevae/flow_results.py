@@ -30,7 +30,7 @@ from .metrics import all_metrics
 from .monitoring import held_out
 from .novelty import latent_novelty
 from .prior import Prior, fit_priors, fitted_kinds, generate, load_prior
-from .rates import information_bounds, rate, two_sample_accuracy
+from .rates import information_bounds, nats_from_gaussian, rate, two_sample_accuracy
 from .reconstruction import reconstruction_metrics
 from .runs import Progress, Run, hardware
 from .settings import LazyModule
@@ -97,7 +97,12 @@ def measure_model(model: SampleVAE, held: EncodedSounds, priors: dict[str, Prior
         "log-mel, dB": errors["log-mel, dB"].mean().item(),
         "spectral distance": errors["spectral distance"].mean().item(),
     }
-    return row | {"active dimensions": int((spread > 0.01).sum()), "information from": below, "information to": above}
+    return row | {
+        "active dimensions": int((spread > 0.01).sum()),
+        "nats from a Gaussian": nats_from_gaussian(held),
+        "information from": below,
+        "information to": above,
+    }
 
 # %% ../nbs/61_flow_results.ipynb #da07b3f1
 def measure_run(run: Run, draws: int = 5) -> list[dict[str, Any]]:

@@ -270,7 +270,9 @@ def sample(
     while (have := sum(map(len, kept))) < count or not kept:
         size = count if label is None and not truncation else 4 * count + 64
         if (tried := tried + size) > 1000 * (count + 64):
-            raise Refused(f"only {have} of {tried} draws are as asked for, {count} are wanted: ask for less")
+            raise Refused(
+                f"only {have} of {tried} draws are as asked for, not {count}: another label, pitch or truncation?"
+            )
         given = (
             None if pitch is None else pitch_condition(torch.full((size,), float(pitch), device=self.typical.device))
         )

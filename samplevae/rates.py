@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['rate', 'posterior_matrix', 'broadcast_log_prob', 'information_bounds', 'two_sample_accuracy']
+__all__ = ['rate', 'posterior_matrix', 'broadcast_log_prob', 'information_bounds', 'nats_from_gaussian', 'two_sample_accuracy']
 
 # %% ../nbs/60_rates.ipynb #8ca316e5
 import math
@@ -61,6 +61,20 @@ def information_bounds(sounds: EncodedSounds, priors: dict[str, Prior], most: in
     matrix = posterior_matrix(some, z).double()
     below = (matrix.diagonal() - (matrix.logsumexp(1) - math.log(len(some)))).mean().item()
     return below, min(rate(prior, sounds)[0] for prior in priors.values())
+
+# %% ../nbs/60_rates.ipynb #1291bbe1
+@torch.no_grad()
+def nats_from_gaussian(sounds: EncodedSounds, draws: int = 2000, most: int = 64) -> float:
+    "The KL divergence of posteriors from Gaussians with their means and covariances, in nats, mean over some sounds."
+    posterior, log_probs, drawn = sounds.take(slice(0, most)).posterior, [], []
+    for _ in range(draws):
+        z = posterior.rsample()
+        log_probs.append(posterior.log_prob(z)), drawn.append(z.flatten(1))
+    z, numbers = torch.stack(drawn, 1).double(), drawn[0].shape[1]  # (B, draws, N)
+    apart = z - z.mean(1, keepdim=True)
+    covariance = apart.transpose(1, 2) @ apart / (draws - 1)
+    entropy = 0.5 * (torch.logdet(covariance) + numbers * (1 + math.log(2 * math.pi)))
+    return (torch.stack(log_probs, 1).double().mean(1) + entropy).mean().item() + numbers**2 / (4 * draws)
 
 # %% ../nbs/60_rates.ipynb #118c5d77
 def two_sample_accuracy(real: Tensor, drawn: Tensor, seed: int = 0, steps: int = 300) -> tuple[float, float]:
