@@ -46,6 +46,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'samplevae.batches.execute_apart': ('batches.html#execute_apart', 'samplevae/batches.py'),
                                    'samplevae.batches.grid_rows': ('batches.html#grid_rows', 'samplevae/batches.py'),
                                    'samplevae.batches.read_experiment': ('batches.html#read_experiment', 'samplevae/batches.py'),
+                                   'samplevae.batches.read_row': ('batches.html#read_row', 'samplevae/batches.py'),
                                    'samplevae.batches.require_mapping': ('batches.html#require_mapping', 'samplevae/batches.py'),
                                    'samplevae.batches.run_batch': ('batches.html#run_batch', 'samplevae/batches.py'),
                                    'samplevae.batches.run_chapter': ('batches.html#run_chapter', 'samplevae/batches.py'),

@@ -168,14 +168,14 @@ def evaluate_command(options: argparse.Namespace) -> str:  # the tables, and whe
 # %% ../nbs/98_cli.ipynb #30b7f7f0
 def parse_label(text: str) -> str | dict[str, float] | None:
     "kick, or kick=0.6,tom=0.4 -> what `Prior.sample` takes."
-    if "=" not in text:
-        return text or None
+    parts = [part.split("=") for part in text.split(",")]
     try:
-        return {name.strip(): float(share) for name, share in (part.split("=") for part in text.split(","))}
+        shares = {name.strip(): float(share) for name, share in parts} if "=" in text else text or None
     except ValueError:
-        raise Refused(
-            f"--label takes a label, or labels with their shares, as kick=0.6,tom=0.4, not {text!r}"
-        ) from None
+        shares = {}
+    if "=" in text and len(shares) < len(parts):
+        raise Refused(f"--label takes a label, or labels with their shares, as kick=0.6,tom=0.4, not {text!r}")
+    return shares
 
 
 def generate_command(options: argparse.Namespace) -> str:  # where they are

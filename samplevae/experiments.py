@@ -245,7 +245,9 @@ def config_from_row(row: dict[str, Any]) -> Config:
     "Settings from a table's row: a preset and changes. Folders of sounds are made absolute."
     changes = {key: value for key, value in row.items() if key != "preset"}
     if "data" in changes:
-        kind, place = parse_source(str(changes["data"]))
+        if not isinstance(changes["data"], str):
+            raise Refused(f"setting 'data' takes the path of a folder, not {changes['data']!r}")
+        kind, place = parse_source(changes["data"])
         place = os.path.abspath(Path(place).expanduser()) if place else ""
         changes["data"] = place if kind == "folder" else f"{kind}:{place}".strip(":")
     return Config.preset(str(row.get("preset", "cpu")), **changes)

@@ -19,7 +19,6 @@ from typing import Any, Self, TYPE_CHECKING
 import torch
 import zuko
 from fastcore.basics import patch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -211,32 +210,37 @@ def save_prior(prior: Prior, kind: str, folder: Path) -> None:
 
 def read_prior(folder: Path, kind: str) -> Prior:
     "The prior called `kind` in a folder."
-    about = read_json(folder / f"{kind}.json")
+    about, again = read_json(folder / f"{kind}.json"), "samplevae run, with the same settings, fits it"
     if about is None:
-        raise Refused(f"there is no {kind} prior in {folder} yet: samplevae run, with the same settings, fits it")
+        raise Refused(f"there is no {kind} prior in {folder} yet: {again}")
+    if "sizes" not in about:
+        raise Refused(f"{folder} was written by an older samplevae: delete it, and {again} again")
     try:
         prior = PRIORS[kind](**about["sizes"])
         if about["labels"]:
             prior.classifier = LabelClassifier(about["labels"], sum(prior.numbers))
         prior.load_state_dict(load_file(folder / f"{kind}.safetensors"))
-    except (SafetensorError, RuntimeError, OSError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise Refused(f"{folder / kind}.safetensors is damaged or of another prior: {reason}") from error
+        assert all(tensor.isfinite().all() for tensor in prior.state_dict().values()), "NaN or infinite numbers"
+    except Exception as error:  # whatever a damaged file leads to
+        reason = " ".join(str(error).split())[:120]
+        raise Refused(f"{folder / kind}.safetensors is damaged or of another prior: {reason}; {again} again") from error
     return prior
 
-
+# %% ../nbs/38_prior.ipynb #303befda
 def fitted_kinds(folder: Path) -> list[str]:
     "The priors that were fitted in a folder, the first first."
-    return (read_json(folder / "priors.json") or {"priors": []})["priors"]
+    kinds = (read_json(folder / "priors.json") or {"priors": []}).get("priors")
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+        raise Refused(f"{folder / 'priors.json'} is damaged: delete the folder, and samplevae run fits them again")
+    return kinds
 
 
 def load_prior(folder: str | Path, kind: str = "", device: torch.device | str = "cpu") -> Prior:
     "The prior called `kind` in a folder, or the first of those that were fitted, ready for use."
-    folder = Path(folder).expanduser()
-    kind = kind or next(iter(fitted_kinds(folder)), "mixture")
+    kind = kind or next(iter(fitted_kinds(Path(folder).expanduser())), "mixture")
     if kind not in PRIORS:
         raise Refused(f"there is no prior {kind!r}: {did_you_mean(kind, PRIORS)}")
-    return read_prior(folder, kind).to(device).eval()
+    return read_prior(Path(folder).expanduser(), kind).to(device).eval()
 
 
 def load(folder: str | Path, kind: str = "", device: str = "cpu") -> tuple[SampleVAE, Prior]:
@@ -281,8 +285,8 @@ def generate(
     **wanted: Any,  # label, pitch, truncation: as `Prior.sample` takes them
 ) -> Tensor:  # (n, T)
     "New sounds (n, T) from a prior, each with fresh noise; the same for the same seed."
-    if not isinstance(n, int) or n < 1:
-        raise Refused(f"cannot generate {n!r} sounds: a whole number, at least 1, is needed")
+    if not isinstance(n, int) or not 1 <= n <= 10**6:
+        raise Refused(f"cannot generate {n!r} sounds: a whole number, from 1 to a million, is needed")
     if not 0 <= temperature < math.inf:
         raise Refused(f"temperature must be 0 or more, and finite, not {temperature}")
     if prior.numbers != (model.config.pitch_dims, math.prod(model.shape)):

@@ -10,6 +10,7 @@ __all__ = ['Training', 'require_enough_sounds', 'train', 'load_model', 'encode_p
            'plot_latent_usage', 'best_and_worst_reconstructions']
 
 # %% ../nbs/36_training.ipynb #5615dd78
+import shutil
 import signal
 import time
 from copy import deepcopy
@@ -142,6 +143,7 @@ def train(run: Run, store: Store, fabric: Fabric | None = None) -> SampleVAE:
         training.run_phase(AdversarialPhase, training.first, training.total)
     model = training.average.eval()
     if training.monitor.is_main:
+        shutil.rmtree(run / "prior", ignore_errors=True)  # of other weights
         model.save_pretrained(run / "vae")
         (run / CHECKPOINT).unlink(missing_ok=True)
         for text in training.monitor.close() + health_warnings(model, held_out(store).sample(64).sounds()):

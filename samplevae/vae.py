@@ -8,6 +8,7 @@ __all__ = ['FORMAT', 'ModelConfig', 'SampleVAE', 'count_parameters_and_flops', '
 
 # %% ../nbs/28_vae.ipynb #b2b370e1
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,9 @@ def decode(
     if z.shape[1:] != self.shape or not len(z):
         raise Refused(f"vectors must be (n, {', '.join(map(str, self.shape))}), not {tuple(z.shape)}")
     pitch, dims = z.new_zeros(len(z), self.config.pitch_dims) if pitch is None else pitch, self.config.pitch_dims
-    if not isinstance(pitch, Tensor) and dims:
+    if isinstance(pitch, int | float) and dims:
+        if not 0 < pitch < math.inf:
+            raise Refused(f"a pitch must be a number of Hz above 0, not {pitch}")
         pitch = pitch_condition(z.new_full((len(z),), pitch))
     if not isinstance(pitch, Tensor) or pitch.shape != (len(z), dims):
         given = tuple(pitch.shape) if isinstance(pitch, Tensor) else f"{pitch} Hz: this model has none"

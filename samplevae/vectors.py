@@ -230,7 +230,7 @@ def fit_mixture(
 
     rows, sounds = points.cpu().double().numpy(), len(points) // groups
     aside = np.isin(np.arange(len(rows)) % sounds, np.random.default_rng(seed).permutation(sounds)[: sounds // 5])
-    counts = [count for count in counts if 2 * count <= (~aside).sum()]
+    counts = [count for count in counts if 2 * count <= (~aside).sum()] if sounds >= 10 else counts[:1]
     scores = {count: fit(count, rows[~aside]).score(rows[aside]) for count in counts} if len(counts) > 1 else {}
     fitted = fit(max(scores, key=scores.get) if scores else next(iter(counts), 1), rows)
     factor = np.linalg.cholesky(fitted.covariances_) if full else fitted.covariances_**0.5
