@@ -88,7 +88,7 @@ def read_experiment(path: str | Path, data: str = "") -> Experiment:
     configs = {name: read_row(path, name, common, changes, data) for name, changes in (runs | rows).items()}
     return Experiment(Path(out).expanduser(), configs, Path(str(chapter)).name)
 
-
+# %% ../nbs/97_batches.ipynb #45ec300b
 def read_row(path: str | Path, name: str, common: dict[str, Any], changes: Any, data: str) -> Config:
     "A run of an experiment's file -> its settings."
     if name[:1] in ("", ".") or Path(name).name != name or "\0" in name or name == "report.html":

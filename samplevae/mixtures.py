@@ -243,7 +243,7 @@ def draw_rows(self: Prior, count: int, temperature: float, pitch: Tensor | None)
         pitch = pitch_from_base(self.pitch, temperature * base) if self.pitch else base
     return torch.cat([pitch, self.draw_given(pitch, temperature)], 1)
 
-
+# %% ../nbs/37_mixtures.ipynb #fdb7bc4f
 @patch
 @torch.no_grad()
 def sample(
