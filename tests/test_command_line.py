@@ -143,12 +143,19 @@ def test_a_grid_is_all_combinations_by_name(tmp_path):
     )
     experiment = read_experiment(tmp_path / "grid.yaml", data=str(tmp_path))
     assert [*experiment.configs][:3] == ["own", "latent=4,seed=1", "latent=4,seed=2"] and len(experiment.configs) == 5
+    (tmp_path / "own.yaml").write_text("common: {preset: smoke}\nruns: {a: {data: elsewhere}}")
+    assert read_experiment(tmp_path / "own.yaml", data=str(tmp_path)).configs["a"].folder == str(tmp_path)
     assert experiment.configs["latent=5,seed=2"].latent == 5 and experiment.configs["own"].folder == str(tmp_path)
     for grid, says in {
         "grid: {latent: 4}": "a list of values for 'latent'",
         "grid: {latent: []}": "a list of values",
         "grid: {latnt: [4]}": "did you mean 'latent'",
         "grid: {seed: [1]}\nchapter: 99_nowhere": "there is no chapter '99_nowhere'",
+        "grid: {seed: [1, 1]}": "the grid has 'seed=1' twice",
+        "grid: {seed: [1]}\nruns: {seed=1: {seed: 5}}": "both have a run 'seed=1'",
+        "runs: {.logs: {}}": "cannot be called '.logs'",
+        "out: [a]\nruns: {a: {}}": "takes the path of a folder",
+        "runs: {a: {data: [b]}}": "takes the path of a folder",
         "grd: {seed: [1]}\nruns: {a: {}}": "did you mean 'grid'",
     }.items():
         (tmp_path / "grid.yaml").write_text(grid)

@@ -155,6 +155,8 @@ def test_a_model_with_any_posterior_trains_is_saved_and_loaded(kind, tmp_path):
     assert torch.allclose(alone, again.encode(x).point()[1:2], atol=1e-4), "a sound does not depend on its batch"
     fit_priors(run, store, again)
     assert generate(*load(run.path), 2).isfinite().all()
+    train(run, store)
+    assert not (run / "prior").exists(), "a prior of other weights goes with them"
 
 
 def test_posteriors_that_cannot_be_are_refused():
@@ -364,6 +366,21 @@ def test_what_no_prior_can_do_is_refused_in_one_line(tmp_path):
     (tmp_path / "normal.safetensors").write_bytes(b"no")
     with pytest.raises(Refused, match="damaged"):
         load_prior(tmp_path, "normal")
+    broken = NormalPrior(3)
+    broken.typical.fill_(math.nan)
+    save_prior(broken, "normal", tmp_path)
+    with pytest.raises(Refused, match="NaN or infinite"):
+        load_prior(tmp_path, "normal")
+    (tmp_path / "normal.json").write_text('{"latent": 3}')
+    with pytest.raises(Refused, match="older samplevae"):
+        load_prior(tmp_path, "normal")
+    for content in '{"priors": null}', '{"priors": [{}]}', '{"priors": "spline"}':
+        (tmp_path / "priors.json").write_text(content)
+        with pytest.raises(Refused, match="priors.json is damaged"):
+            load_prior(tmp_path)
+    for hertz in 0.0, -1.0, math.nan, math.inf:
+        with pytest.raises(Refused, match="a number of Hz above 0"):
+            model.decode(torch.zeros(1, 4), hertz)
 
 
 def test_few_sounds_are_enough_for_what_can_be_known_of_them():
