@@ -24,7 +24,7 @@ from torch import Tensor
 # %% ../nbs/61_flow_results.ipynb #aa85a5cc
 from .dataset import prepare_store
 from .display import COLOURS
-from .embeddings import SHIPPED_DRUMNET, Embedding, drumnet, mel
+from .embeddings import Embedding, drumnet_for_store, mel
 from .files import CLONE, read_json, write_json
 from .metrics import all_metrics
 from .monitoring import held_out
@@ -86,10 +86,10 @@ def label_accuracy(
 
 # %% ../nbs/61_flow_results.ipynb #d07a1318
 @torch.no_grad()
-def measure_model(model: SampleVAE, held: EncodedSounds, priors: dict[str, Prior], sounds: Tensor) -> dict[str, float]:
-    "What a model does with held-out sounds (n, T): distortion of draws, dimensions in use, information."
-    torch.manual_seed(0)
-    decoded = torch.cat([decode_vectors(model, part, 1).cpu() for part in held.draw().split(64)])
+def measure_model(
+    model: SampleVAE, held: EncodedSounds, priors: dict[str, Prior], sounds: Tensor, decoded: Tensor
+) -> dict[str, float]:
+    "What a model does with held-out sounds (n, T), decoded from draws (n, T): distortion, dimensions in use, information."
     errors = reconstruction_metrics(sounds, decoded, model.config.sample_rate)
     spread = held.points()[:, model.config.pitch_dims :].var(0)
     below, above = information_bounds(held, priors)
@@ -115,14 +115,14 @@ def measure_run(run: Run, draws: int = 5) -> list[dict[str, Any]]:
     held_store, real, rate_hz = held_out(store).sample(400), store.split("train"), store.rate
     x, held, train = held_store.sounds(), encode_posteriors(model, held_store), encode_posteriors(model, real)
     priors = {kind: load_prior(run / "prior", kind) for kind in fitted_kinds(run / "prior")}
-    by = {"mel": mel(), "drumnet": drumnet(SHIPPED_DRUMNET)}
+    by = {"mel": mel(), "drumnet": drumnet_for_store(store)}
     reference = {name: embedding.embed(real.sounds(), rate_hz) for name, embedding in by.items()}
     middles = {
         label: reference["drumnet"][real.table.label == label].mean(0) for label in sorted(set(real.table.label))
     }
     torch.manual_seed(0)
     back = torch.cat([decode_vectors(model, part, 1).cpu() for part in held.draw().split(64)])
-    rows = [about | {"set": "model"} | measure_model(model, held, priors, x)]
+    rows = [about | {"set": "model"} | measure_model(model, held, priors, x, back)]
     for name, sounds in ("real, held out", x), ("reconstructed", back):
         rows.append(about | {"set": name} | embed_and_score(sounds, reference, by, rate_hz))
     for kind, prior in priors.items():

@@ -42,8 +42,6 @@ from .vectors import EncodedSounds, LabelClassifier, decode_vectors, encode_post
 
 # %% ../nbs/38_prior.ipynb #8c3d3d23
 if TYPE_CHECKING:
-    from torch.distributions import Distribution
-
     from samplevae.store import Store
 
 # %% ../nbs/38_prior.ipynb #999bed02
@@ -57,13 +55,17 @@ class FlowPrior(Prior):
     ) -> None:
         super().__init__(latent, pitch_dims, components)
         self.sizes |= {"layers": layers, "hidden": hidden}
-        passes = 2 if self.coupling and latent > 1 else None  # one dimension has no other half
-        sizes = {"transforms": layers, "passes": passes, "hidden_features": (hidden, hidden)}
-        self.flow = type(self).make_flow(latent, pitch_dims, **sizes)
+        self.flow = self.make_network(latent, pitch_dims, layers, hidden)
         for name, size in ("mean", latent), ("scale", latent), ("pitch_mean", pitch_dims), ("pitch_scale", pitch_dims):
             self.register_buffer(name, torch.ones(size) if "scale" in name else torch.zeros(size))
 
-    def given(self, pitch: Tensor) -> Distribution:  # (B, P) -> over (B, N)
+    def make_network(self, latent: int, pitch_dims: int, layers: int, hidden: int) -> nn.Module:
+        "The layers, whose networks are given the pitch."
+        passes = 2 if self.coupling and latent > 1 else None  # one dimension has no other half
+        sizes = {"transforms": layers, "passes": passes, "hidden_features": (hidden, hidden)}
+        return type(self).make_flow(latent, pitch_dims, **sizes)
+
+    def given(self, pitch: Tensor) -> torch.distributions.Distribution:  # (B, P) -> over (B, N)
         "The flow for these pitches."
         return self.flow((pitch - self.pitch_mean) / self.pitch_scale if self.pitch else None)
 
@@ -119,13 +121,11 @@ class FlowMatchingPrior(FlowPrior):
 
     steps = 32
 
-    def __init__(
-        self, latent: int, pitch_dims: int = 0, components: int = 1, layers: int = 4, hidden: int = 128
-    ) -> None:
-        super().__init__(latent, pitch_dims, components, layers, hidden)
+    def make_network(self, latent: int, pitch_dims: int, layers: int, hidden: int) -> nn.Module:
+        "The network of the velocity, of pitch, time and a vector on its way."
         widths = [latent + pitch_dims + 1, *[2 * hidden] * 3, latent]
         parts = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), nn.SiLU())]
-        self.flow = nn.Sequential(*parts[:-1])  # the velocity
+        return nn.Sequential(*parts[:-1])
 
     def score(self, rows: Tensor) -> Tensor:  # (B, numbers) -> (B,)
         "What fitting maximises: how well the direction is met, at a time and a noise by chance."
