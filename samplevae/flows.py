@@ -111,7 +111,7 @@ class FullGaussian(nn.Module):
 
 # %% ../nbs/23_flows.ipynb #07d160ec
 class FlowPosterior(Distribution):
-    "Noise that a flow bends, then scaled and moved: a distribution over vectors (B, N)."
+    "Standard normal noise through a flow, then scaled and moved: a distribution over vectors (B, N)."
 
     def __init__(self, mean: Tensor, std: Tensor, flow: Transform) -> None:  # (B, N) each, and a transform of (B, N)
         super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
