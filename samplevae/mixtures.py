@@ -164,7 +164,7 @@ class GaussianPrior(MixturePrior):
 
 # %% ../nbs/37_mixtures.ipynb #00365462
 class ResampledPrior(MixturePrior):
-    "A training sound by chance, and its posterior's noise: what remembers all and invents nothing."
+    "The training sound whose pitch is nearest to a drawn one, and its posterior's noise: a memoriser."
 
     full = False
 
