@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['RESULTS', 'embed_and_score', 'measure_prior', 'label_accuracy', 'measure_model', 'measure_run', 'read_results',
-           'measure_experiment', 'by_training', 'mean_of_trainings', 'show_score', 'compare_priors',
+__all__ = ['USUAL', 'RESULTS', 'embed_and_score', 'label_accuracy', 'about_training', 'more_priors', 'measure_run',
+           'read_results', 'measure_experiment', 'by_training', 'mean_of_trainings', 'show_score', 'compare_priors',
            'compare_posteriors', 'plot_priors', 'plot_rate_distortion']
 
 # %% ../nbs/61_flow_results.ipynb #65ce0bc7
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -22,16 +23,15 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/61_flow_results.ipynb #aa85a5cc
+from .aisfx import aisfx
 from .dataset import prepare_store
 from .display import COLOURS
 from .embeddings import Embedding, drumnet_for_store, mel
 from .files import CLONE, read_json, write_json
 from .metrics import all_metrics
 from .monitoring import held_out
-from .novelty import latent_novelty
-from .prior import Prior, fit_priors, fitted_kinds, generate, load_prior
-from .rates import information_bounds, nats_from_gaussian, rate, two_sample_accuracy
-from .reconstruction import reconstruction_metrics
+from .prior import PRIORS, FlowPrior, Prior, fit_priors, fitted_kinds, generate, load_prior
+from .rates import measure_model, measure_prior
 from .runs import Progress, Run, hardware
 from .settings import LazyModule
 from .vae import SampleVAE
@@ -43,6 +43,9 @@ plt = LazyModule("matplotlib.pyplot")
 # %% ../nbs/61_flow_results.ipynb #18d119ba
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from samplevae.config import Config
+    from samplevae.store import Store
 
 # %% ../nbs/61_flow_results.ipynb #4187a55a
 def embed_and_score(
@@ -60,77 +63,67 @@ def embed_and_score(
     return row
 
 
-def measure_prior(prior: Prior, held: EncodedSounds, train: EncodedSounds, seed: int) -> dict[str, float]:
-    "What a prior is worth in the latent space: rate, two-sample test, novelty."
-    nats, error = rate(prior, held)
-    rows, dims = prior.sample((len(held),), seed=seed), prior.numbers[0]
-    torch.manual_seed(0)
-    real = held.draw()
-    accuracy, accuracy_error = two_sample_accuracy(real.cpu(), rows.cpu())
-    clouds = train.points(), train.stds(), real, rows
-    copied = latent_novelty(*(cloud[:, dims:].cpu().numpy() for cloud in clouds), repeats=0)
-    row = {"rate": nats, "rate, error": error, "two-sample": accuracy, "two-sample, error": accuracy_error}
-    return row | {"memorised": float(copied)}
-
-
 def label_accuracy(
-    model: SampleVAE, prior: Prior, middles: dict[str, np.ndarray], by: Embedding, count: int = 16
+    model: SampleVAE, prior: Prior, real: Store, points: np.ndarray, by: Embedding, count: int = 16
 ) -> float:
     "How often a sound that was asked for by its label is nearest to the mean of that label's training sounds."
-    right = []
+    labels, right = real.table.label, []
+    middles = {label: points[labels == label].mean(0) for label in sorted(set(labels))}
     for label in middles:
-        points = by.embed(generate(model, prior, count, label=label), model.config.sample_rate)
-        distances = np.stack([((points - middle) ** 2).sum(1) for middle in middles.values()], 1)
+        drawn = by.embed(generate(model, prior, count, label=label), model.config.sample_rate)
+        distances = np.stack([((drawn - middle) ** 2).sum(1) for middle in middles.values()], 1)
         right += [[*middles][index] == label for index in distances.argmin(1)]
     return float(np.mean(right))
 
-# %% ../nbs/61_flow_results.ipynb #d07a1318
-@torch.no_grad()
-def measure_model(
-    model: SampleVAE, held: EncodedSounds, priors: dict[str, Prior], sounds: Tensor, decoded: Tensor
-) -> dict[str, float]:
-    "What a model does with held-out sounds (n, T), decoded from draws (n, T): distortion, dimensions in use, information."
-    errors = reconstruction_metrics(sounds, decoded, model.config.sample_rate)
-    spread = held.points()[:, model.config.pitch_dims :].var(0)
-    below, above = information_bounds(held, priors)
-    row = {
-        "log-mel, dB": errors["log-mel, dB"].mean().item(),
-        "spectral distance": errors["spectral distance"].mean().item(),
-    }
-    return row | {
-        "active dimensions": int((spread > 0.01).sum()),
-        "nats from a Gaussian": nats_from_gaussian(held),
-        "information from": below,
-        "information to": above,
-    }
+# %% ../nbs/61_flow_results.ipynb #bb92ad70
+USUAL = 0.002  # β of the presets
 
-# %% ../nbs/61_flow_results.ipynb #da07b3f1
+
+def about_training(config: Config) -> dict[str, Any]:
+    "What a row says of the training."
+    posterior = f"{config.posterior}, joint prior" if config.joint_prior else config.posterior
+    return {"posterior": posterior, "beta": config.beta, "seed": config.seed}
+
+
+def more_priors(
+    run: Run, train: EncodedSounds, priors: dict[str, Prior]
+) -> dict[str, tuple[Prior, float]]:  # prior and temperature
+    "Priors that are fitted, or drawn from, in another way."
+    middles = train.points()[:, train.pitch.shape[1] :]
+    means = EncodedSounds.from_moments(middles, torch.full_like(middles, 1e-4), train.pitch)
+    fitted = {f"{kind}, of means": PRIORS[kind].fit(means, run.config) for kind in ("mixture", "spline")}
+    fitted["spline, 3000 steps"] = FlowPrior.fit(train, replace(run.config, prior_steps=3000))
+    for prior in fitted.values():
+        prior.classifier = priors["mixture"].classifier
+    cooler = {f"mixture, temperature {value}": (priors["mixture"], value) for value in (0.5, 0.7, 0.85)}
+    return {name: (prior, 1.0) for name, prior in fitted.items()} | cooler
+
+# %% ../nbs/61_flow_results.ipynb #1dc021e1
 def measure_run(run: Run, draws: int = 5) -> list[dict[str, Any]]:
     "A trained run -> rows: one of the model, one of each prior, and of every set of sounds."
-    store, about = prepare_store(run), {name: getattr(run.config, name) for name in ("posterior", "beta", "seed")}
-    model = SampleVAE.from_pretrained(run / "vae")
+    store, about, model = prepare_store(run), about_training(run.config), SampleVAE.from_pretrained(run / "vae")
     if not run.finished("prior"):
         with run.stage("prior"):
             fit_priors(run, store, model)
-    held_store, real, rate_hz = held_out(store).sample(400), store.split("train"), store.rate
-    x, held, train = held_store.sounds(), encode_posteriors(model, held_store), encode_posteriors(model, real)
+    usual, held_store = about["posterior"] == "gaussian" and about["beta"] == USUAL, held_out(store).sample(400)
+    x, real, rate_hz = held_store.sounds(), store.split("train"), store.rate
+    held, train = encode_posteriors(model, held_store), encode_posteriors(model, real)
     priors = {kind: load_prior(run / "prior", kind) for kind in fitted_kinds(run / "prior")}
-    by = {"mel": mel(), "drumnet": drumnet_for_store(store)}
+    sets = {kind: (prior, 1.0) for kind, prior in priors.items()} | (more_priors(run, train, priors) if usual else {})
+    by = {"mel": mel(), "drumnet": drumnet_for_store(store)} | ({"aisfx": aisfx()} if usual else {})
     reference = {name: embedding.embed(real.sounds(), rate_hz) for name, embedding in by.items()}
-    middles = {
-        label: reference["drumnet"][real.table.label == label].mean(0) for label in sorted(set(real.table.label))
-    }
     torch.manual_seed(0)
     back = torch.cat([decode_vectors(model, part, 1).cpu() for part in held.draw().split(64)])
     rows = [about | {"set": "model"} | measure_model(model, held, priors, x, back)]
     for name, sounds in ("real, held out", x), ("reconstructed", back):
         rows.append(about | {"set": name} | embed_and_score(sounds, reference, by, rate_hz))
-    for kind, prior in priors.items():
-        accuracy = label_accuracy(model, prior, middles, by["drumnet"])
-        rows.append(about | {"set": kind, "label accuracy": accuracy} | measure_prior(prior, held, train, 0))
+    for name, (prior, temperature) in sets.items():
+        rows.append(about | {"set": name} | measure_prior(prior, held, train, temperature))
+        rows[-1] |= {"label accuracy": label_accuracy(model, prior, real, reference["drumnet"], by["drumnet"])}
         for draw in range(draws):
-            sounds = generate(model, prior, len(x), seed=1000 + draw)
-            rows.append(about | {"set": kind, "draw": draw} | embed_and_score(sounds, reference, by, rate_hz))
+            sounds, quick = generate(model, prior, len(x), 1000 + draw, temperature), {"mel", "drumnet"}
+            chosen = {embedding: by[embedding] for embedding in by if embedding in quick or not draw}
+            rows.append(about | {"set": name, "draw": draw} | embed_and_score(sounds, reference, chosen, rate_hz))
     return rows
 
 # %% ../nbs/61_flow_results.ipynb #a2ffdc2c
@@ -150,11 +143,7 @@ def measure_experiment(runs: list[Run], path: Path = RESULTS, draws: int = 5) ->
         "rows": [],
     }
     done = {(row["posterior"], row["beta"], row["seed"]) for row in kept["rows"]}
-    todo = [
-        run
-        for run in runs
-        if run.finished("train") and (run.config.posterior, run.config.beta, run.config.seed) not in done
-    ]
+    todo = [run for run in runs if run.finished("train") and (*about_training(run.config).values(),) not in done]
     progress = Progress("runs", len(todo)) if todo else None
     for number, run in enumerate(todo, 1):
         kept["rows"] += measure_run(run, draws)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['POSTERIORS', 'gaussian_kl', 'standard_log_prob', 'SharedNormal', 'GaussianPosterior', 'positive', 'Gaussian',
-           'FullPosterior', 'FullGaussian', 'FlowPosterior', 'PlanarTransform', 'Planar', 'Masked', 'moments']
+           'FullPosterior', 'FullGaussian', 'FlowPosterior', 'PlanarTransform', 'Planar', 'Masked', 'DeepGaussian',
+           'moments']
 
 # %% ../nbs/23_flows.ipynb #09caa2f1
 from collections.abc import Callable
@@ -42,6 +43,8 @@ class SharedNormal(Normal):
 class GaussianPosterior(Independent):
     "A diagonal Gaussian over vectors (B, *shape)."
 
+    prior: Distribution | None = None  # that `kl` is measured from where no other is given; none: the standard normal
+
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__(SharedNormal(mean, std, validate_args=False), mean.ndim - 1)
 
@@ -51,7 +54,7 @@ class GaussianPosterior(Independent):
 
     def kl(self, z: Tensor, prior: Distribution | None = None) -> Tensor:  # (B,)
         "Nats: from the standard normal in closed form, from another prior by the vectors z (B, *shape) that were drawn."
-        if prior is None:
+        if (prior := prior or self.prior) is None:
             return gaussian_kl(self.base_dist.loc, self.base_dist.scale).flatten(1).sum(1)
         return self.log_prob(z) - prior.log_prob(z)
 
@@ -76,6 +79,8 @@ class Gaussian(nn.Module):
 class FullPosterior(MultivariateNormal):
     "A Gaussian over vectors (B, N) with a covariance matrix for each."
 
+    prior: Distribution | None = None
+
     def __init__(self, mean: Tensor, factor: Tensor) -> None:  # (B, N), (B, N, N)
         super().__init__(mean, scale_tril=factor, validate_args=False)
 
@@ -91,7 +96,7 @@ class FullPosterior(MultivariateNormal):
 
     def kl(self, z: Tensor, prior: Distribution | None = None) -> Tensor:  # (B,)
         "Nats: from the standard normal in closed form, from another prior by the vectors z (B, N) that were drawn."
-        if prior is None:
+        if (prior := prior or self.prior) is None:
             squares = self.mean.square().sum(1) + self.scale_tril.square().sum((1, 2)) - self.mean.shape[1]
             return 0.5 * squares - self.scale_tril.diagonal(dim1=1, dim2=2).log().sum(1)
         return self.log_prob(z) - prior.log_prob(z)
@@ -112,6 +117,8 @@ class FullGaussian(nn.Module):
 # %% ../nbs/23_flows.ipynb #07d160ec
 class FlowPosterior(Distribution):
     "Standard normal noise through a flow, then scaled and moved: a distribution over vectors (B, N)."
+
+    prior: Distribution | None = None
 
     def __init__(self, mean: Tensor, std: Tensor, flow: Transform) -> None:  # (B, N) each, and a transform of (B, N)
         super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
@@ -138,6 +145,7 @@ class FlowPosterior(Distribution):
 
     def kl(self, z: Tensor, prior: Distribution | None = None) -> Tensor:  # (B,)
         "Nats, estimated from the vectors z (B, N) that were drawn."
+        prior = prior or self.prior
         return self.log_prob(z) - (standard_log_prob(z) if prior is None else prior.log_prob(z))
 
 # %% ../nbs/23_flows.ipynb #a58b1277
@@ -205,9 +213,26 @@ class Masked(nn.Module):
     def forward(self, mean: Tensor, raw_std: Tensor, context: Tensor) -> FlowPosterior:  # (B, N), (B, N), (B, context)
         return FlowPosterior(mean, positive(raw_std), self.layers(context))
 
+# %% ../nbs/23_flows.ipynb #1ad05aa3
+class DeepGaussian(nn.Module):
+    "The posterior `deep`: a Gaussian whose mean and standard deviation have as many weights of their own as an IAF."
+
+    context = 32
+
+    def __init__(self, latent: int, hidden: int = 152) -> None:
+        super().__init__()
+        first, last = nn.Linear(2 * latent + self.context, hidden), nn.Linear(hidden, 2 * latent)
+        self.layers = nn.Sequential(first, nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), last)
+        nn.init.normal_(last.weight, std=1e-3), nn.init.zeros_(last.bias)
+
+    def forward(self, mean: Tensor, raw_std: Tensor, context: Tensor) -> GaussianPosterior:  # (B, N), (B, N), (B, 32)
+        more_mean, more_std = self.layers(torch.cat([mean, raw_std, context], 1)).chunk(2, 1)
+        return GaussianPosterior(mean + more_mean, positive(raw_std + more_std))
+
 # %% ../nbs/23_flows.ipynb #fdf6c26f
 POSTERIORS: dict[str, Callable[[int], nn.Module]] = {  # name: from a number of dimensions
     "gaussian": Gaussian,
+    "deep": DeepGaussian,
     "full": FullGaussian,
     "planar": Planar,
     "iaf": Masked,

@@ -82,8 +82,9 @@ class TrainConfig(ModelConfig, LossConfig, DiscriminatorConfig, OptimizerConfig,
         super().check()
         if self.tc_weight and self.latent_shape == "sequence":
             raise Refused("setting 'tc_weight' is for single vectors: set latent_shape=vector")
-        if (self.tc_weight or self.free_bits) and self.posterior != "gaussian":
-            raise Refused("settings 'tc_weight' and 'free_bits' look at single dimensions: set posterior=gaussian")
+        if (self.tc_weight or self.free_bits) and (self.posterior != "gaussian" or self.joint_prior):
+            plain = "set posterior=gaussian and joint_prior=false"
+            raise Refused(f"settings 'tc_weight' and 'free_bits' look at single dimensions: {plain}")
         if self.batch_size % self.processes:
             raise Refused(f"a batch of {self.batch_size} cannot be shared by {self.processes} processes")
         if self.phase_shuffle and self.processes > 1:
@@ -222,8 +223,8 @@ class AdversarialPhase(RepresentationPhase):
 
     def __init__(self, model: SampleVAE, config: TrainConfig, steps: int, fabric: Fabric) -> None:
         self.config, self.steps, self.fabric, self.peak = config, steps, fabric, config.adversarial_rate
-        model.encoder.requires_grad_(not config.freeze_encoder)
-        model.posterior.requires_grad_(not config.freeze_encoder)
+        for part in [model.encoder, model.posterior] + ([model.joint_prior] if model.joint_prior else []):
+            part.requires_grad_(not config.freeze_encoder)
         adam_options = dict(betas=(0.5, 0.9), weight_decay=config.weight_decay, fused=True)
         learning = [weight for weight in model.parameters() if weight.requires_grad]
         self.model, generator_optimizer = fabric.setup(

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['rate', 'posterior_matrix', 'broadcast_log_prob', 'information_bounds', 'nats_from_gaussian', 'two_sample_accuracy']
+__all__ = ['rate', 'posterior_matrix', 'broadcast_log_prob', 'information_bounds', 'nats_from_gaussian', 'two_sample_accuracy',
+           'measure_prior', 'nats_in_stage_1', 'measure_model']
 
 # %% ../nbs/60_rates.ipynb #8ca316e5
 import math
@@ -20,11 +21,15 @@ from torch import Tensor
 # %% ../nbs/60_rates.ipynb #b5fcada7
 from .flows import FlowPosterior
 from .mixtures import Prior, fit_classifier
+from .novelty import latent_novelty
+from .reconstruction import reconstruction_metrics
 from .vectors import EncodedSounds
 
 # %% ../nbs/60_rates.ipynb #674912ed
 if TYPE_CHECKING:
     from torch.distributions import Distribution
+
+    from samplevae.vae import SampleVAE
 
 # %% ../nbs/60_rates.ipynb #8589772a
 @torch.no_grad()
@@ -92,3 +97,46 @@ def two_sample_accuracy(real: Tensor, drawn: Tensor, seed: int = 0, steps: int =
         said = np.array(network.labels)[network(rows[rest]).argmax(1).numpy()]
     right = (said == truth[rest]).mean()
     return float(right), math.sqrt(right * (1 - right) / len(rest))
+
+# %% ../nbs/60_rates.ipynb #2d3f1b5d
+def measure_prior(
+    prior: Prior, held: EncodedSounds, train: EncodedSounds, temperature: float = 1.0
+) -> dict[str, float]:
+    "What a prior is worth in the latent space: rate (where nothing is cooled), two-sample test, novelty."
+    nats, error = rate(prior, held) if temperature == 1 else (math.nan, math.nan)
+    rows, dims = prior.sample((len(held),), temperature, seed=0), prior.numbers[0]
+    torch.manual_seed(0)
+    real = held.draw()
+    accuracy, accuracy_error = two_sample_accuracy(real.cpu(), rows.cpu())
+    clouds = train.points(), train.stds(), real, rows
+    copied = latent_novelty(*(cloud[:, dims:].cpu().numpy() for cloud in clouds), repeats=0)
+    row = {"rate": nats, "rate, error": error, "two-sample": accuracy, "two-sample, error": accuracy_error}
+    return row | {"memorised": float(copied)}
+
+
+@torch.no_grad()
+def nats_in_stage_1(model: SampleVAE, sounds: Tensor) -> float:  # (n, T)
+    "What sounds cost under the prior that the model was trained with."
+    posteriors = [model.encode(part[:, None]) for part in sounds.split(64)]
+    return torch.cat([posterior.kl(posterior.rsample()) for posterior in posteriors]).mean().item()
+
+
+@torch.no_grad()
+def measure_model(
+    model: SampleVAE, held: EncodedSounds, priors: dict[str, Prior], sounds: Tensor, decoded: Tensor
+) -> dict[str, float]:
+    "What a model does with held-out sounds (n, T), decoded from draws (n, T): distortion, dimensions in use, information."
+    errors = reconstruction_metrics(sounds, decoded, model.config.sample_rate)
+    spread = held.points()[:, model.config.pitch_dims :].var(0)
+    below, above = information_bounds(held, priors)
+    row = {
+        "log-mel, dB": errors["log-mel, dB"].mean().item(),
+        "spectral distance": errors["spectral distance"].mean().item(),
+    }
+    return row | {
+        "active dimensions": int((spread > 0.01).sum()),
+        "nats in stage 1": nats_in_stage_1(model, sounds),
+        "nats from a Gaussian": nats_from_gaussian(held),
+        "information from": below,
+        "information to": above,
+    }

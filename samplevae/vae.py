@@ -15,6 +15,7 @@ from typing import Any
 
 # %% ../nbs/28_vae.ipynb #aafd4182
 import torch
+import zuko
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
@@ -38,11 +39,14 @@ class ModelConfig(DecoderConfig):
     "The settings of a model."
 
     posterior: str = setting("gaussian", "train", "distribution over vectors, given a sound", choices=POSTERIORS)
+    joint_prior: bool = setting(False, "train", "whether a spline flow learns with the model, as its prior in stage 1")
 
     def check(self) -> None:
         super().check()
         if self.posterior != "gaussian" and self.latent_shape == "sequence":
             raise Refused(f"setting 'posterior' {self.posterior} is for single vectors: set latent_shape=vector")
+        if self.joint_prior and self.latent_shape == "sequence":
+            raise Refused("setting 'joint_prior' is for single vectors: set latent_shape=vector")
         if self.posterior == "full" and self.latent > 512:
             raise Refused(f"setting 'posterior' full takes at most 512 latent dimensions, not {self.latent}")
 
@@ -59,12 +63,17 @@ class SampleVAE(nn.Module):
         self.posterior = POSTERIORS[config.posterior](config.latent)
         self.encoder = Encoder(config, self.posterior.context)
         self.decoder = Decoder(config)
+        flow = zuko.flows.NSF(config.latent, config.pitch_dims, transforms=3) if config.joint_prior else None
+        self.joint_prior = flow
 
     def encode(self, x: Tensor) -> Distribution:  # (B, 1, T) -> over (B, *shape)
         "Sounds (B, 1, T) -> their posterior, a distribution over vectors (B, *shape)."
         if x.shape[1:] != (1, self.length) or not len(x):
             raise Refused(f"sounds must be (n, 1, {self.length}), not {tuple(x.shape)}")
-        return self.posterior(*self.encoder(x))
+        posterior = self.posterior(*self.encoder(x))
+        if self.joint_prior:
+            posterior.prior = self.joint_prior(self.measure_pitch(x) if self.config.pitch_dims else None)
+        return posterior
 
     def measure_pitch(self, x: Tensor) -> Tensor:  # (B, 1, T) -> (B, pitch_dims)
         "The pitch of sounds and its confidence; of a model without an oscillator no numbers (B, 0)."

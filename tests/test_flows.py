@@ -10,6 +10,7 @@ from samplevae.dataset import prepare_store
 from samplevae.flows import POSTERIORS, FlowPosterior, GaussianPosterior, moments, standard_log_prob
 from samplevae.mixtures import GaussianPrior, NormalPrior, fit_classifier
 from samplevae.novelty import latent_novelty
+from samplevae.phases import RepresentationPhase, TrainConfig, loss_terms, make_fabric
 from samplevae.prior import PRIORS, PriorConfig, fit_priors, generate, load, load_prior, save_prior
 from samplevae.runs import Run
 from samplevae.settings import Refused
@@ -109,7 +110,7 @@ def test_the_kl_of_a_posterior_is_what_draws_say(kind):
     posterior, prior = make_posterior(kind), NormalPrior(3)
     z = posterior.rsample((20_000,))
     drawn = (posterior.log_prob(z) - standard_log_prob(z)).mean(0)
-    if kind in ("gaussian", "full"):
+    if kind in ("gaussian", "deep", "full"):
         assert torch.allclose(posterior.kl(z[0]), drawn, rtol=0.05)
     else:
         assert torch.allclose(posterior.kl(z).mean(0), drawn)
@@ -421,3 +422,40 @@ def test_a_fit_that_breaks_keeps_its_best():
             < broken.log_prob(rows).mean()
             > GaussianPrior.fit(sounds, PriorConfig()).log_prob(rows).mean() - 1
         )
+
+
+def test_a_joint_prior_learns_with_the_model_and_prices_its_vectors(tmp_path):
+    torch.manual_seed(0)
+    config = TrainConfig(
+        joint_prior=True, latent=4, size="tiny", sample_rate=16_000, seconds=0.25, hop_length=256, steps=5
+    )
+    model, x = SampleVAE(config), 0.1 * torch.randn(4, 1, 4000)
+    z = (posterior := model.encode(x)).rsample()
+    given = model.joint_prior(model.measure_pitch(x))
+    assert torch.allclose(posterior.kl(z), posterior.log_prob(z) - given.log_prob(z), rtol=1e-4)
+    assert torch.allclose(posterior.kl(z, NormalPrior(4)), posterior.log_prob(z) - standard_log_prob(z), rtol=1e-4)
+    before = [weight.clone() for weight in model.joint_prior.parameters()]
+    phase = RepresentationPhase(model, config, 5, make_fabric(config))
+    torch.manual_seed(0)
+    priced = loss_terms(model, x, config)["kl"]
+    torch.manual_seed(0)
+    assert torch.isclose(priced, posterior.kl(posterior.rsample()).mean(), rtol=1e-4)
+    for step in range(5):
+        phase.step(x, step)
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.joint_prior.parameters(), strict=True))
+    model.eval().save_pretrained(tmp_path)
+    again = SampleVAE.from_pretrained(tmp_path)
+    assert torch.allclose(again.encode(x).kl(z), model.encode(x).kl(z), rtol=1e-3)
+
+
+@pytest.mark.parametrize("setting", [{"free_bits": 0.1}, {"tc_weight": 1.0}, {"latent_shape": "sequence"}])
+def test_a_joint_prior_refuses_what_looks_at_single_dimensions(setting):
+    with pytest.raises(Refused, match="joint_prior"):
+        TrainConfig(joint_prior=True, **setting)
+
+
+def test_a_deep_gaussian_is_a_gaussian_with_as_many_weights_as_an_iaf():
+    deep, iaf = POSTERIORS["deep"](16), POSTERIORS["iaf"](16)
+    counts = [sum(weight.numel() for weight in part.parameters()) for part in (deep, iaf)]
+    assert deep.context == iaf.context and abs(counts[0] / counts[1] - 1) < 0.05
+    assert isinstance(deep(torch.zeros(2, 16), torch.zeros(2, 16), torch.randn(2, 32)), GaussianPosterior)
