@@ -99,7 +99,7 @@ def more_priors(
     return {name: (prior, 1.0) for name, prior in fitted.items()} | cooler
 
 # %% ../nbs/61_flow_results.ipynb #1dc021e1
-def measure_run(run: Run, draws: int = 5) -> list[dict[str, Any]]:
+def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
     "A trained run -> rows: one of the model, one of each prior, and of every set of sounds."
     store, about, model = prepare_store(run), about_training(run.config), SampleVAE.from_pretrained(run / "vae")
     if not run.finished("prior"):
@@ -114,13 +114,14 @@ def measure_run(run: Run, draws: int = 5) -> list[dict[str, Any]]:
     reference = {name: embedding.embed(real.sounds(), rate_hz) for name, embedding in by.items()}
     torch.manual_seed(0)
     back = torch.cat([decode_vectors(model, part, 1).cpu() for part in held.draw().split(64)])
-    rows = [about | {"set": "model"} | measure_model(model, held, priors, x, back)]
+    fast = {kind: prior for kind, prior in priors.items() if kind != "flow-matching"}
+    rows = [about | {"set": "model"} | measure_model(model, held, fast, x, back)]
     for name, sounds in ("real, held out", x), ("reconstructed", back):
         rows.append(about | {"set": name} | embed_and_score(sounds, reference, by, rate_hz))
     for name, (prior, temperature) in sets.items():
         rows.append(about | {"set": name} | measure_prior(prior, held, train, temperature))
         rows[-1] |= {"label accuracy": label_accuracy(model, prior, real, reference["drumnet"], by["drumnet"])}
-        for draw in range(draws):
+        for draw in range(draws if about["beta"] == USUAL else 1):
             sounds, quick = generate(model, prior, len(x), 1000 + draw, temperature), {"mel", "drumnet"}
             chosen = {embedding: by[embedding] for embedding in by if embedding in quick or not draw}
             rows.append(about | {"set": name, "draw": draw} | embed_and_score(sounds, reference, chosen, rate_hz))
@@ -135,7 +136,7 @@ def read_results(path: Path = RESULTS) -> pd.DataFrame:
     return pd.DataFrame((read_json(path) or {"rows": []})["rows"])
 
 
-def measure_experiment(runs: list[Run], path: Path = RESULTS, draws: int = 5) -> pd.DataFrame:
+def measure_experiment(runs: list[Run], path: Path = RESULTS, draws: int = 3) -> pd.DataFrame:
     "Measure the trained runs that are not in the file yet, and add their rows to it."
     kept = read_json(path) or {
         "command": "samplevae batch nbs/experiments/flows.yaml",
@@ -233,17 +234,17 @@ def plot_priors(results: pd.DataFrame, columns: list[str]) -> Figure:
     axes[-1].legend(fontsize=7)
     return figure
 
-# %% ../nbs/61_flow_results.ipynb #b226d560
-def plot_rate_distortion(results: pd.DataFrame, priors: list[str]) -> Figure:
-    "A curve over β for each prior (panels) and posterior (colours)."
-    rates, off = by_training(results, "rate"), by_training(results, "log-mel, dB")["model"]
-    figure, axes = plt.subplots(1, len(priors), figsize=(3.2 * len(priors), 2.8), sharey=True, layout="constrained")
-    for axis, prior in zip(axes, priors, strict=True):
-        for number, posterior in enumerate(dict.fromkeys(results.posterior)):
-            points = pd.DataFrame({"rate": rates[prior], "off": off}).xs(posterior, level="posterior")
+# %% ../nbs/61_flow_results.ipynb #9794745e
+def plot_rate_distortion(results: pd.DataFrame, kinds: list[str], columns: list[str]) -> Figure:
+    "A curve over β for each prior, its means, and a dot for each training: distortion, against the columns (panels)."
+    off = by_training(results, "log-mel, dB")["model"]
+    figure, axes = plt.subplots(1, len(columns), figsize=(4.2 * len(columns), 3.2), sharey=True, layout="constrained")
+    for axis, column in zip(axes, columns, strict=True):
+        for number, kind in enumerate(kinds):
+            points = pd.DataFrame({column: by_training(results, column)[kind], "off": off}).dropna()
             middle = points.groupby("beta").mean()
-            axis.plot(middle.rate, middle.off, "o-", ms=4, lw=1, color=COLOURS[number], label=posterior)
-            axis.scatter(points.rate, points.off, s=6, color=COLOURS[number], alpha=0.5)
-        axis.set(title=f"{prior} prior", xlabel="rate, nats")
+            axis.plot(middle[column], middle.off, "o-", ms=4, lw=1, color=COLOURS[number], label=kind)
+            axis.scatter(points[column], points.off, s=6, color=COLOURS[number], alpha=0.5)
+        axis.set(xlabel=column + (", nats" if column == "rate" else ""), xscale="log")
     axes[0].set_ylabel("log-mel, dB"), axes[-1].legend(fontsize=7)
     return figure

@@ -18,7 +18,7 @@ import soundfile
 import torch
 from mutants import LIST, listed_changes
 
-from samplevae import embeddings, evaluation, monitoring, phases, training
+from samplevae import embeddings, evaluation, monitoring, novelty, phases, training
 from samplevae.comparison import ScoredRunConfig, SoundSet, compare_sets, unique_names
 from samplevae.config import Config
 from samplevae.dataset import plot_store
@@ -27,6 +27,7 @@ from samplevae.embeddings import align_sounds, log_mel_of_store, make_drumnet
 from samplevae.evaluation import evaluate
 from samplevae.factors import DRUMS, draw
 from samplevae.floors import (
+    CEILING_ROW,
     FLOOR_ROW,
     MATCHED,
     SPLITS_ROW,
@@ -38,9 +39,9 @@ from samplevae.floors import (
     reference_sample,
     score_sets,
 )
-from samplevae.flows import GaussianPosterior
+from samplevae.flows import GaussianPosterior, PlanarTransform
 from samplevae.intervals import Score, group_half_masks, pair_masks
-from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, total_correlation
+from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, spectral_weights, total_correlation
 from samplevae.monitoring import held_out, reconstruct
 from samplevae.novelty import latent_novelty, novelty_rows
 from samplevae.phases import AdversarialPhase, RepresentationPhase, loss_terms, make_fabric
@@ -822,3 +823,80 @@ def test_names_of_folders_change_no_number(store, names):
     kinds = [SoundSet(name, others, []) for name in (*names, "real", "noise", names[0])]
     unique = [*unique_names(kinds)]
     assert len({*unique}) == 5 and not {"sounds", "number", "real", "noise"} & {*unique}
+
+
+def test_checkpoints_wait_for_their_time_and_each_phase_counts_from_0(store, tmp_path, monkeypatch):
+    saved, numbers = [], []
+    monkeypatch.setattr(training, "save_checkpoint", lambda run, networks, phase, step: saved.append(step))
+    for kind in RepresentationPhase, AdversarialPhase:
+
+        def noted(self, x, step, inner=kind.step):
+            numbers.append((type(self), step))
+            return inner(self, x, step)
+
+        monkeypatch.setattr(kind, "step", noted)
+    changes = {"steps": 3, "adversarial_steps": 2, "save_every": 1000.0, "discriminator_width": 4}
+    training.train(Run.create(tmp_path / "run", Config.preset("smoke", **changes)), store)
+    assert numbers == [(RepresentationPhase, n) for n in range(3)] + [(AdversarialPhase, n) for n in range(2)]
+    assert not saved, "it is not yet time"
+
+
+def test_reconstructions_stand_beside_another_sound_and_silence(store):
+    x = store.split("train").sounds(slice(0, 12))
+    rows = evaluation.reconstruction_rows(x, x, 0 * x, x[0], store.with_table(store.table.iloc[:12]))
+    distance = {row["held-out sounds against"]: row["log-mel, dB"]["value"] for row in rows}
+    assert distance["their reconstructions"] < 1e-6 < 1 < distance["another real sound"] < distance["silence"]
+    assert distance["those of an untrained model"] == distance["silence"]
+
+
+def test_windows_count_less_once_they_begin_after_the_end():
+    x = torch.zeros(1, 256)
+    x[:, :100] = 0.5
+    by_frame, _ = spectral_weights(x, 64, 0.5)  # frame k begins at 16 k - 32
+    assert by_frame.shape == (1, 17) and (by_frame[0, :9] == by_frame[0, 0]).all()
+    assert torch.allclose(by_frame[0, 9:], by_frame[0, :1] / 2)
+
+
+def test_a_pair_of_peaks_knows_which_is_the_first(monkeypatch):
+    keys = []
+    for peaks in ([0, 5], [3, 9]), ([0, 9], [3, 5]), ([0, 5], [4, 9]):
+        monkeypatch.setattr(novelty, "spectrogram_peaks", lambda sound, rate, peaks=peaks: np.array(peaks))
+        keys.append(novelty.landmarks(torch.zeros(10), RATE)[0].item())
+    assert len({*keys}) == 3
+
+
+def test_pitches_that_repeat_get_a_spread():
+    torch.manual_seed(0)
+    sounds = EncodedSounds.from_moments(torch.randn(200, 3), torch.full((200, 3), 0.1), torch.ones(200, 2))
+    joint = PRIORS["gaussian"].fit(sounds, Config.preset("smoke")).joint
+    spreads = (joint.factor[0] @ joint.factor[0].T).diagonal()[:2].sqrt()
+    assert ((spreads > 0.018) & (spreads < 0.03)).all()
+
+
+def test_rare_draws_are_waited_for():
+    torch.manual_seed(0)
+    prior = NormalPrior(3)
+    prior.remember_typical(torch.randn(2000, 3))
+    rows = prior.sample((64,), truncation=0.98, seed=0)
+    assert rows.shape == (64, 3) and (prior.typicality(rows) >= 0.98).all()
+
+
+def test_a_planar_layer_that_pushes_nowhere_changes_nothing():
+    torch.manual_seed(0)
+    x, layer = torch.randn(5, 3), PlanarTransform(torch.zeros(5, 3), torch.randn(5, 3), torch.randn(5))
+    assert torch.allclose(layer(x), x, atol=1e-3)
+
+
+@pytest.mark.parametrize("floor", [True, False])
+def test_sentences_take_their_numbers_from_the_rows_that_they_name(store, floor):
+    numbers = {"another real sound": 9.5, "their reconstructions": 2.5, "silence": 50.0}
+    back = [
+        {"held-out sounds against": name, "log-mel, dB": {"value": dB}, "pitch, semitones": {"value": 10 * dB}}
+        for name, dB in numbers.items()
+    ]
+    distances = {"new, mixture prior": 3.0, CEILING_ROW: 700.0} | ({FLOOR_ROW: 1.5} if floor else {})
+    new = [{"sounds": name, "Fréchet ↓": {"value": value}} for name, value in distances.items()]
+    some = store.with_table(store.table.assign(label=[*store.table.label[:-5], *[""] * 5]))
+    said = evaluation.summary_sentences(some, {"generation by mel": new, "reconstruction": back})
+    assert "of 3 labels" in said[0] and "2.5 dB off" in said[1] and "9.5 dB off" in said[1] and "25.0" in said[1]
+    assert len(said) == 2 + floor and ("3 from real ones" in said[-1]) == floor
