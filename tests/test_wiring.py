@@ -900,3 +900,13 @@ def test_sentences_take_their_numbers_from_the_rows_that_they_name(store, floor)
     said = evaluation.summary_sentences(some, {"generation by mel": new, "reconstruction": back})
     assert "of 3 labels" in said[0] and "2.5 dB off" in said[1] and "9.5 dB off" in said[1] and "25.0" in said[1]
     assert len(said) == 2 + floor and ("3 from real ones" in said[-1]) == floor
+
+
+@pytest.mark.parametrize(("count", "shown"), [(12, 12), (16, 14)])
+def test_the_best_come_first_and_the_worst_last_and_none_twice(store, count, shown):
+    real = np.random.default_rng(0).normal(size=(60, 3))
+    points = np.outer(np.arange(count), np.ones(3))  # ever farther away
+    figure = evaluation.plot_best_and_worst(store.sounds(slice(0, count)), real, points, RATE, most=7)
+    titles = [float(axis.get_title()) for axis in figure.axes if axis.get_title()]
+    assert len(titles) == shown and titles == sorted(titles, reverse=True)
+    plt.close("all")
