@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['DataConfig', 'existing_store', 'prepare_store', 'plot_store']
+__all__ = ['DataConfig', 'existing_store', 'prepare_store', 'plot_store', 'sound_sets', 'empty_above', 'provenance',
+           'provenance_warnings']
 
 # %% ../nbs/18_dataset.ipynb #31ac62b8
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+# %% ../nbs/18_dataset.ipynb #2f70270f
+import numpy as np
 
 # %% ../nbs/18_dataset.ipynb #36e6b865
 from .audio import ClipConfig
 from .display import COLOURS
-from .files import cache_folder
+from .files import cache_folder, write_json
 from .runs import Run
 from .settings import LazyModule, Refused, fingerprint, setting
 from .sources import open_source, parse_kinds, parse_source
@@ -100,3 +105,45 @@ def plot_store(store: Store) -> plt.Figure:
     right.set(title="turned away" if away else "", xlabel="sounds")
     right.xaxis.get_major_locator().set_params(integer=True)
     return figure
+
+# %% ../nbs/18_dataset.ipynb #e549d3d2
+def sound_sets(table: pd.DataFrame) -> pd.Series:
+    "The set that each sound comes from: its `source` up to a colon, or the folder that it lies in."
+    folder = table.file.str.rpartition("/")[0].str.partition("/")[0].replace("", "(no folder)")
+    if "source" not in table:
+        return folder
+    source = table.source.fillna("").str.partition(":")[0]
+    return source.where(source != "", folder)
+
+
+def empty_above(waves: np.ndarray, rate: int) -> float:  # (n, T)
+    "The frequency, half of an old sample rate, above which sounds are empty, in Hz; 0: none."
+    power = (np.abs(np.fft.rfft(waves / np.abs(waves).max(1, keepdims=True).clip(1), axis=1)) ** 2).mean(0)
+    hertz = np.linspace(0, rate / 2, len(power))
+    for edge in (4000, 5512.5, 8000, 11_025):
+        below, above = ((hertz > low * edge) & (hertz < high * edge) for low, high in ((0.8, 0.93), (1.07, 1.2)))
+        if 1.2 * edge < rate / 2 and power[above].mean() < 1e-3 * power[below].mean():
+            return edge
+    return 0.0
+
+# %% ../nbs/18_dataset.ipynb #2544d763
+def provenance(store: Store, most: int = 64) -> list[dict[str, Any]]:
+    "A row for each set of sounds: licence, number, groups, minutes, and where its spectrum ends too early."
+    table, rows = store.table, []
+    for name, part in table.groupby(sound_sets(table)):
+        named = part["license"].fillna("") if "license" in part else [""]
+        licences = ", ".join(sorted({str(text) or "not named" for text in named}))
+        counts = {"sounds": len(part), "groups": part.group.nunique(), "minutes": float(part.seconds.sum() / 60)}
+        some = store.with_table(part).sample(most)
+        edge = empty_above(some.as_int16().numpy(), store.rate) if len(some) >= 4 else 0.0
+        rows.append({"set": name, "licence": licences} | counts | {"empty above, Hz": edge or ""})
+    return sorted(rows, key=lambda row: -row["sounds"])
+
+
+def provenance_warnings(rows: list[dict[str, Any]]) -> list[str]:
+    "What a run should say of where its sounds come from."
+    dull = [f"{row['set']} (above {row['empty above, Hz']:.0f} Hz)" for row in rows if row["empty above, Hz"]]
+    unclear = [row["set"] for row in rows if "not named" in row["licence"]]
+    rights = "no licence is named for sounds of {}: before the model is passed on, make sure that it may be; clips.csv takes a column license"
+    empty = "these sounds are empty in the highest octaves, and so will be what is learned from them: {}"
+    return [text.format(", ".join(names)) for text, names in ((empty, dull), (rights, unclear)) if names]

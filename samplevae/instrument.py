@@ -185,7 +185,7 @@ def pack_instrument(
 
 def describe_source(store: Store) -> str:
     "What the sounds were, and their licences where the table names them."
-    licences = sorted(set(store.table.get("license", np.array([], str))) - {""})
+    licences = sorted({text for text in store.table.get("license", ()) if isinstance(text, str) and text})
     return f"{len(store.split('train'))} training sounds" + (f"; licences: {', '.join(licences)}" if licences else "")
 
 # %% ../nbs/51_instrument.ipynb #149df619

@@ -287,8 +287,8 @@ def generate(
     "New sounds (n, T) from a prior, each with fresh noise; the same for the same seed."
     if not isinstance(n, int) or not 1 <= n <= 10**6:
         raise Refused(f"cannot generate {n!r} sounds: a whole number, from 1 to a million, is needed")
-    if not 0 <= temperature < math.inf:
-        raise Refused(f"temperature must be 0 or more, and finite, not {temperature}")
+    if not 0 <= temperature <= 100:
+        raise Refused(f"temperature must be 0 or more, and at most 100, not {temperature}")
     if prior.numbers != (model.config.pitch_dims, math.prod(model.shape)):
         sizes = f"{sum(prior.numbers)} numbers for a model of {model.config.pitch_dims + math.prod(model.shape)}"
         raise Refused(f"cannot generate {n} sounds from a prior of {sizes}")

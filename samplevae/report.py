@@ -113,7 +113,8 @@ def write_report(run: Run, description: str, settings: dict[str, Any] | None = N
     "Write report.html from the metrics, sounds and figures that are in the folder of a run."
     import jinja2
 
-    metrics = read_json(run / "metrics.json", {}) | read_json(run / "learned.json", {})
+    parts = "metrics.json", "learned.json", "sources.json"
+    metrics = {name: rows for part in parts for name, rows in read_json(run / part, {}).items()}
     captions = read_json(run / "figures/captions.json", {})
     shown = [(run / f"figures/{name}.png", caption) for name, caption in sorted(captions.items())]
     charts = [

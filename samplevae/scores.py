@@ -113,6 +113,7 @@ def maestro_source(
         for start in phrase_starts(scores[piece.audio_filename])
     ]
     cuts = pd.DataFrame(starts, columns=["file", "start", "label", "group"])
+    cuts = cuts.assign(license="CC-BY-NC-SA-4.0", source="MAESTRO")
 
     def cut(row: int, sample_rate: int, seconds: float) -> Clip | BadAudio:
         score = scores[cuts.file[row]]

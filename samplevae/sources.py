@@ -63,6 +63,7 @@ def synthesis_source(
     table.insert(0, "file", names)
     table.insert(1, "label", [KINDS[kind] for kind in factors.kind])
     table.insert(2, "group", names)
+    table["license"] = "CC0-1.0"
 
     def fetch(rows: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
         waves = synthesise(factors[torch.tensor(rows)], sample_rate, seconds).numpy()
@@ -91,13 +92,14 @@ def find_audio_files(folder: Path) -> list[Path]:
 # %% ../nbs/14_sources.ipynb #0f865388
 def read_label_table(path: Path, files: list[str]) -> tuple[pd.DataFrame, dict[str, int]]:  # indexed by file; counts
     "Labels and groups from a CSV with a column `file`. A file may be named again if the same is said of it."
-    text = ("file", "label", "group")
+    text, others = ("file", "label", "group"), ("license", "source", "midi_pitch")
     try:
         header = pd.read_csv(path, nrows=0, skipinitialspace=True).columns
-        ours = {name: plain for name in header if (plain := name.strip().lower()) in (*text, "midi_pitch")}
+        plain_names = {name: name.strip().lower().replace("licence", "license") for name in header}
+        ours = {name: plain for name, plain in plain_names.items() if plain in (*text, *others)}
         if len({*ours.values()}) < len(ours):
             raise ValueError(f"two columns of one name: {', '.join(ours)}")
-        kept_as_text = {name: str for name, plain in ours.items() if plain in text}
+        kept_as_text = {name: str for name, plain in ours.items() if plain != "midi_pitch"}
         listed = pd.read_csv(path, dtype=kept_as_text, keep_default_na=False, na_values=[""], skipinitialspace=True)
     except (ValueError, OSError) as error:
         raise Refused(f"cannot read {path}: {' '.join(str(error).split())}") from None
@@ -165,10 +167,11 @@ def nsynth_source(
             file = (part.parent / f"audio/{name}.wav").relative_to(root).as_posix()
             try:
                 row = {"file": file, "label": note["instrument_family_str"], "group": note["instrument_str"]}
-                rows.append(row | {"midi_pitch": note["pitch"], "velocity": note["velocity"]})
+                rights = {"license": "CC-BY-4.0", "source": "NSynth"}
+                rows.append(row | {"midi_pitch": note["pitch"], "velocity": note["velocity"]} | rights)
             except (KeyError, TypeError):
                 raise Refused(f"{part} says too little of {name}: is it NSynth's?") from None
-    table = pd.DataFrame(rows, columns=["file", "label", "group", "midi_pitch", "velocity"])
+    table = pd.DataFrame(rows, columns=["file", "label", "group", "midi_pitch", "velocity", "license", "source"])
 
     def fetch(rows: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
         return [read_clip_or_reason(root / table.file[row], sample_rate, seconds) for row in rows]

@@ -32,7 +32,7 @@ from samplevae.checkpoints import (
     save_checkpoint,
     unflatten_tree,
 )
-from .dataset import prepare_store
+from .dataset import prepare_store, provenance
 from .display import COLOURS
 from .files import handle_signals
 from .losses import kl_per_dimension
@@ -144,7 +144,7 @@ def train(run: Run, store: Store, fabric: Fabric | None = None) -> SampleVAE:
     model = training.average.eval()
     if training.monitor.is_main:
         shutil.rmtree(run / "prior", ignore_errors=True)  # of other weights
-        model.save_pretrained(run / "vae")
+        model.save_pretrained(run / "vae", sounds=provenance(store))
         (run / CHECKPOINT).unlink(missing_ok=True)
         for text in training.monitor.close() + health_warnings(model, held_out(store).sample(64).sounds()):
             run.warn(text)

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import soxr
 import torch
 
 from samplevae import duplicates, parallel
 from samplevae.audio import BadAudio, align_and_trim, read_clip, remove_dc_offset
 from samplevae.augmentation import augment_batch
 from samplevae.config import Config
-from samplevae.dataset import prepare_store
+from samplevae.dataset import empty_above, prepare_store, provenance, provenance_warnings
 from samplevae.duplicates import (
     band_features,
     find_near_duplicates,
@@ -650,3 +651,59 @@ def test_augmentation_moves_no_onset(onset):
         assert not torch.equal(changed, clicks) or name == "mix", name
         assert changed.isfinite().all() and changed.abs().max() <= 1
     assert torch.equal(augment_batch(clicks), clicks)
+
+
+# Where sounds come from
+
+
+def noise_that_dies(count, seconds=0.25, rate=44_100):
+    torch.manual_seed(0)
+    return torch.randn(count, round(seconds * rate)) * torch.linspace(1, 0, round(seconds * rate)) ** 2 / 8
+
+
+def soxr_there_and_back(waves, rate, low):
+    "Sounds (n, T) as they come back from a lower sample rate."
+    return torch.from_numpy(
+        np.stack([soxr.resample(soxr.resample(wave.numpy(), rate, low), low, rate) for wave in waves])
+    )
+
+
+def test_whose_sounds_they_are_stays_with_them(tmp_path):
+    waves = noise_that_dies(12)
+    dull = soxr_there_and_back(waves[:6], 44_100, 16_000)
+    rows = []
+    for number, wave in enumerate(torch.cat([dull, waves[6:]])):
+        name = f"{'old' if number < 6 else 'new'}/{number:02}.wav"
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "in" / name, wave.numpy(), 44_100)
+        rows.append(
+            {"file": name, "Licence": "CC0-1.0" if number < 9 else "", "source": "" if number < 6 else f"ann:{number}"}
+        )
+    pd.DataFrame(rows).to_csv(tmp_path / "in/clips.csv", index=False)
+    store = Store.prepare(tmp_path / "in", tmp_path / "store", 44_100, 0.25)
+    old, new = sorted(provenance(store), key=lambda row: row["set"] == "ann")
+    assert (old["set"], old["licence"], old["sounds"], old["empty above, Hz"]) == ("old", "CC0-1.0", 6, 8000)
+    assert (new["set"], new["licence"], new["sounds"], new["empty above, Hz"]) == ("ann", "CC0-1.0, not named", 6, "")
+    assert old["minutes"] == pytest.approx(6 * 0.25 / 60, rel=0.1) and old["groups"] == 6
+    empty, rights = provenance_warnings([old, new])
+    assert "old (above 8000 Hz)" in empty and "ann" not in empty and "sounds of ann:" in rights
+
+
+def test_a_folder_without_a_table_names_no_licence_and_the_synthesiser_does(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise_that_dies(1)[0].numpy(), 44_100)
+    (row,) = provenance(Store.prepare(tmp_path, tmp_path.parent / "one", 44_100, 0.25))
+    assert (row["set"], row["licence"]) == ("(no folder)", "not named") and provenance_warnings([row])
+    made = provenance(Store.prepare(synthesis_source(20), tmp_path.parent / "made", 16_000, 0.25))
+    assert [row["licence"] for row in made] == ["CC0-1.0"] and not provenance_warnings(made)
+
+
+@pytest.mark.parametrize(
+    ("old", "expected"), [(8000, 4000), (11_025, 5512.5), (16_000, 8000), (22_050, 11_025), (44_100, 0)]
+)
+def test_an_old_sample_rate_is_seen_and_a_dull_sound_is_not_taken_for_one(old, expected):
+    waves = noise_that_dies(8)
+    sounds = soxr_there_and_back(waves, 44_100, old) if old < 44_100 else waves
+    assert empty_above(sounds.numpy(), 44_100) == expected
+    spectrum = torch.fft.rfft(waves)
+    low = 1 / (1 + (torch.arange(spectrum.shape[1]) * 4 / 500) ** 4) ** 0.5  # 24 dB an octave, from 500 Hz
+    assert empty_above(torch.fft.irfft(spectrum * low).numpy(), 44_100) == 0

@@ -839,6 +839,8 @@ def test_checkpoints_wait_for_their_time_and_each_phase_counts_from_0(store, tmp
     training.train(Run.create(tmp_path / "run", Config.preset("smoke", **changes)), store)
     assert numbers == [(RepresentationPhase, n) for n in range(3)] + [(AdversarialPhase, n) for n in range(2)]
     assert not saved, "it is not yet time"
+    (sounds,) = json.loads((tmp_path / "run/vae/model.json").read_text())["sounds"]
+    assert sounds["sounds"] == len(store) and sounds["licence"] == "not named", "whose sounds it learned"
 
 
 def test_reconstructions_stand_beside_another_sound_and_silence(store):
