@@ -543,6 +543,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                  'samplevae/harmonics.py'),
                                      'samplevae.harmonics.HarmonicOscillator.__init__': ( 'harmonics.html#harmonicoscillator.__init__',
                                                                                           'samplevae/harmonics.py'),
+                                     'samplevae.harmonics.HarmonicOscillator.between_frames': ( 'harmonics.html#harmonicoscillator.between_frames',
+                                                                                                'samplevae/harmonics.py'),
                                      'samplevae.harmonics.HarmonicOscillator.forward': ( 'harmonics.html#harmonicoscillator.forward',
                                                                                          'samplevae/harmonics.py'),
                                      'samplevae.harmonics.HarmonicOscillator.pitch_and_levels': ( 'harmonics.html#harmonicoscillator.pitch_and_levels',

@@ -7,6 +7,7 @@ __all__ = ['dominant_pitch', 'pitch_condition', 'measure_pitch', 'join_pitch', '
 
 # %% ../nbs/25_harmonics.ipynb #3454fb7d
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,11 +50,13 @@ class HarmonicOscillator(nn.Module):
     def __init__(self, numbers: int, rate: int, hop: int, frames: int, harmonics: int, width: int = 256) -> None:
         super().__init__()
         self.rate, self.size, self.harmonics = rate, hop * frames, harmonics
+        self.first = (hop + 1) // 2  # samples from the middle before the first frame to the first sample
         layers = [(nn.Linear(wide, width), nn.LayerNorm(width), nn.GELU()) for wide in (numbers, width)]
         self.hidden = nn.Sequential(*layers[0], *layers[1])
         self.fall, self.level = nn.Linear(width, 4), nn.Linear(width, harmonics * frames)
         time, slow = torch.arange(frames) * hop / rate, torch.tensor([[0.01], [0.03], [0.1], [0.3]])  # s
         self.register_buffer("falls", torch.exp(-time / slow), persistent=False)
+        self.register_buffer("ramp", (torch.arange(hop) + 0.5 * (1 - hop % 2)) / hop, persistent=False)
 
     def pitch_and_levels(self, pitch: Tensor, joined: Tensor) -> tuple[Tensor, Tensor]:  # (B, 2), (B, numbers)
         "The pitch, in octaves above 1 Hz (B, 1, F), and the level of each harmonic (B, harmonics, F)."
@@ -63,13 +66,24 @@ class HarmonicOscillator(nn.Module):
             levels = (self.level(h) - 3).sigmoid().unflatten(1, (self.harmonics, -1))
             return octaves[:, None], levels if self.training else (levels - 5e-4).relu()  # softer is not meant
 
-    def forward(self, pitch: Tensor, joined: Tensor) -> Tensor:  # (B, 2), (B, numbers) -> (B, T)
-        parts = self.pitch_and_levels(pitch, joined)
-        octaves, levels = (F.interpolate(part, size=self.size, mode="linear") for part in parts)
-        cycles = octaves.clamp(max=20).exp2() / self.rate  # (B, 1, T), in each sample
-        number = torch.arange(1.0, self.harmonics + 1, device=octaves.device)[:, None]
-        phase = (cycles.cumsum(2, dtype=torch.float64) % 1).to(
-            octaves.dtype
-        )  # in 32 bits a minute of treble would be noise
-        waves = (2 * torch.pi * phase * number).sin()  # (B, harmonics, T)
-        return (waves * levels * (cycles * number < 0.45)).sum(1)
+# %% ../nbs/25_harmonics.ipynb #af26ef29
+@patch
+def between_frames(self: HarmonicOscillator, values: Tensor) -> Tensor:  # (B, C, F) -> (B, C, F + 1, hop)
+    "Values of frames, from the middle before the first to the middle after the last, sample by sample."
+    middles = F.pad(values, (1, 1), mode="replicate")[..., None]
+    return middles[:, :, :-1] + (middles[:, :, 1:] - middles[:, :, :-1]) * self.ramp
+
+
+@patch
+def forward(self: HarmonicOscillator, pitch: Tensor, joined: Tensor) -> Tensor:  # (B, 2), (B, numbers) -> (B, T)
+    octaves, levels = self.pitch_and_levels(pitch, joined)
+    number = torch.arange(1.0, self.harmonics + 1, device=octaves.device)[:, None]
+    levels = self.between_frames(levels * (octaves.exp2() * number < 0.45 * self.rate))
+    cycles = self.between_frames(octaves.clamp(max=20))[:, 0].exp2() / self.rate  # (B, F + 1, hop), in each sample
+    within = cycles.cumsum(2)
+    before = within[:, :, -1].cumsum(1, dtype=torch.float64) - within[:, :, -1] - within[:, :1, self.first - 1]
+    angle = (within + (before % 1).to(within.dtype)[:, :, None]) * (2 * torch.pi)
+    sine, twice, later, total = angle.sin(), 2 * angle.cos(), 0.0, levels[:, -1]
+    for level in levels.unbind(1)[-2::-1]:
+        later, total = total, torch.addcmul(level, twice, total) - later
+    return (sine * total).flatten(1)[:, self.first :][:, : self.size]

@@ -38,13 +38,15 @@ export class HarmonicOscillator {
   // -> (length,)
   wave({ octaves, levels }) {
     const { frames, hop, rate, length, harmonics } = this, out = new Float32Array(length), heard = new Uint8Array(frames);
+    levels = levels.map((level, i) => 2 ** octaves[i % frames] * (Math.floor(i / frames) + 1) < 0.45 * rate ? level : 0);
     levels.forEach((level, i) => { if (level > 0) heard[i % frames] = 1; });
     const last = heard.lastIndexOf(1);
     if (last < 0) return out;
     for (let i = 0, phase = 0, end = Math.min(length, (last + 2) * hop); i < end; i++) {
       const at = Math.max(0, (i + 0.5) / hop - 0.5), f = at | 0, g = f + 1 < frames ? f + 1 : f, part = at - f;
       // as many bits as torch has, and no more: a pitch that was rounded otherwise would be out of phase by the end
-      const octave = Math.max(-40, Math.min(20, fround(fround(octaves[f] * (1 - part)) + fround(octaves[g] * part))));
+      const between = fround(fround(octaves[g] - octaves[f]) * fround(part));
+      const octave = Math.max(-40, Math.min(20, fround(octaves[f] + between)));
       const whole = Math.floor(octave), fine = (octave - whole) * 1024, near = Math.round(fine), e = (fine - near) * (Math.LN2 / 1024);
       const cycles = fround(fround(POWERS[whole + 40] * ROOTS[near] * (1 + e * (1 + e * (0.5 + e / 6)))) / rate); // 2^octave
       phase += cycles;
@@ -53,7 +55,7 @@ export class HarmonicOscillator {
       const place = Math.round(phase * 4096), d = (phase - place / 4096) * 2 * Math.PI, s = SINES[place], c = SINES[place + 1024];
       let now = s + d * (c - d * (s / 2 + d * c / 6)), before = 0, sum = 0;
       const twice = 2 * (c - d * (s + d * (c / 2 - d * s / 6)));
-      for (let p = 1, k = 0; p <= harmonics && cycles * p < 0.45; p++, k += frames) {
+      for (let p = 1, k = 0; p <= harmonics; p++, k += frames) {
         sum += now * (levels[k + f] * (1 - part) + levels[k + g] * part);
         const next = twice * now - before; // sin((p + 1) x)
         before = now; now = next;
