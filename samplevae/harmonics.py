@@ -19,7 +19,8 @@ def dominant_pitch(x: Tensor, rate: int) -> tuple[Tensor, Tensor]:  # (B, T) -> 
     "The strongest peak of the spectrum after the attack: its frequency, and the share of the energy within a semitone of it."
     part = x[:, min(round(0.03 * rate), x.shape[1] // 4) : round(0.4 * rate)]
     window = torch.hann_window(part.shape[1], device=x.device)
-    power = torch.fft.rfft(part * window, 2 * rate).abs().square()  # half a Hz apart
+    spectrum = torch.fft.rfft(part * window, 2 * rate)  # half a Hz apart
+    power = spectrum.real.square() + spectrum.imag.square()
     frequency = torch.arange(power.shape[1], device=x.device) / 2
     pitch = frequency[power[:, 60:].argmax(1) + 60]
     width = (0.06 * pitch).clamp(min=2 * rate / part.shape[1])  # no window shows a peak narrower than that
