@@ -114,8 +114,7 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
     reference = {name: embedding.embed(real.sounds(), rate_hz) for name, embedding in by.items()}
     torch.manual_seed(0)
     back = torch.cat([decode_vectors(model, part, 1).cpu() for part in held.draw().split(64)])
-    fast = {kind: prior for kind, prior in priors.items() if kind != "flow-matching"}
-    rows = [about | {"set": "model"} | measure_model(model, held, fast, x, back)]
+    rows = [about | {"set": "model"} | measure_model(model, held, train, x, back)]
     for name, sounds in ("real, held out", x), ("reconstructed", back):
         rows.append(about | {"set": name} | embed_and_score(sounds, reference, by, rate_hz))
     for name, (prior, temperature) in sets.items():
