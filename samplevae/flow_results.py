@@ -236,14 +236,20 @@ def plot_priors(results: pd.DataFrame, columns: list[str]) -> Figure:
 # %% ../nbs/61_flow_results.ipynb #9794745e
 def plot_rate_distortion(results: pd.DataFrame, kinds: list[str], columns: list[str]) -> Figure:
     "A curve over β for each prior, its means, and a dot for each training: distortion, against the columns (panels)."
+    from matplotlib.ticker import LogLocator
+
     off = by_training(results, "log-mel, dB")["model"]
     figure, axes = plt.subplots(1, len(columns), figsize=(4.2 * len(columns), 3.2), sharey=True, layout="constrained")
     for axis, column in zip(axes, columns, strict=True):
         for number, kind in enumerate(kinds):
-            points = pd.DataFrame({column: by_training(results, column)[kind], "off": off}).dropna()
+            points = pd.DataFrame({column: by_training(results, column).get(kind), "off": off}).dropna()
             middle = points.groupby("beta").mean()
             axis.plot(middle[column], middle.off, "o-", ms=4, lw=1, color=COLOURS[number], label=kind)
             axis.scatter(points[column], points.off, s=6, color=COLOURS[number], alpha=0.5)
+            for beta, point in middle.iterrows() if not number else ():
+                axis.annotate(f" β {beta:g}", point[[column, "off"]], fontsize=7)
         axis.set(xlabel=column + (", nats" if column == "rate" else ""), xscale="log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5))), axis.xaxis.set_minor_formatter("")
+        axis.xaxis.set_major_formatter("{x:g}")
     axes[0].set_ylabel("log-mel, dB"), axes[-1].legend(fontsize=7)
     return figure

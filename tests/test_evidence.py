@@ -20,6 +20,7 @@ import soxr
 import torch
 from conftest import CLONE, samplevae
 from prdc import compute_prdc
+from torch.nn import functional as F
 from transformers import (
     ClapAudioConfig,
     ClapAudioModelWithProjection,
@@ -53,6 +54,7 @@ from samplevae.factors import DRUMS, draw
 from samplevae.metrics import frechet, frechet_infinity, kad, kid, median_bandwidth, prdc, realism, vendi
 from samplevae.novelty import find_copies, memorised
 from samplevae.pitch import certain_pitch, track_pitch, tracked_pitch_error
+from samplevae.reconstruction import attack_error, level_after_end
 from samplevae.settings import Refused
 from samplevae.sources import synthesis_source
 from samplevae.store import Store
@@ -752,3 +754,36 @@ def test_the_sentences_of_a_report_say_what_was_measured():
     first, second, third = summary_sentences(store, {"generation by mel": rows, "reconstruction": back})
     assert "1,234 sounds of 2 labels" in first and "1.3 dB" in second and "0.6 semitones" in second
     assert "5 from real" in third and "239" in third and "(mel)" in third
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_the_attack_error_sees_what_long_windows_do_not(rate):
+    torch.manual_seed(0)
+    time = torch.arange(rate // 2) / rate
+    x = F.pad(torch.randn(8, rate // 2) * torch.exp(-time / 0.02), (rate // 100, 0))
+    kernel = torch.hann_window(round(0.012 * rate))[None, None]
+    smeared = F.conv1d((x * torch.randn(1, x.shape[1]).sign())[:, None], kernel / kernel.norm(), padding="same")[:, 0]
+    errors = {
+        "none": attack_error(x, x, rate),
+        "6 dB softer": attack_error(x, x / 2, rate),
+        "2 ms late": attack_error(x, x.roll(rate // 500, 1), rate),
+        "smeared": attack_error(x, smeared, rate),
+        "changed later": attack_error(x, torch.where(torch.arange(x.shape[1]) < 0.06 * rate, x, 0), rate),
+    }
+    assert errors["none"].max() == 0 and errors["changed later"].max() < 1e-3
+    assert (errors["6 dB softer"] - 6.02).abs().max() < 0.5 and errors["2 ms late"].min() > 3
+    assert errors["smeared"].min() > 5
+
+
+def test_a_hiss_after_the_end_is_measured_and_a_sound_without_an_end_is_not():
+    rate = 44_100
+    x = torch.zeros(4, rate)
+    x[:3, : rate // 2] = torch.rand(3, rate // 2) - 0.5
+    x[3] = torch.rand(rate) - 0.5
+    hiss = torch.randn(rate) * 10 ** (-54 / 20) * x[0].abs().max()
+    y = x.clone()
+    y[0] += hiss
+    y[1] += hiss * (torch.arange(rate) < 0.515 * rate)  # gone 15 ms after the end
+    level = level_after_end(x, y, rate)
+    assert level[0] == pytest.approx(-54, abs=1) and level[1] == level[2] == -120 and level[3].isnan()
+    assert level_after_end(torch.zeros(1, rate), y[:1], rate).isnan().all()

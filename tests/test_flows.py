@@ -459,3 +459,13 @@ def test_a_deep_gaussian_is_a_gaussian_with_as_many_weights_as_an_iaf():
     counts = [sum(weight.numel() for weight in part.parameters()) for part in (deep, iaf)]
     assert deep.context == iaf.context and abs(counts[0] / counts[1] - 1) < 0.05
     assert isinstance(deep(torch.zeros(2, 16), torch.zeros(2, 16), torch.randn(2, 32)), GaussianPosterior)
+
+
+def test_coupling_takes_two_passes_and_the_others_one_for_each_dimension():
+    passes = {
+        kind: {layer.passes for layer in POSTERIORS[kind](6).layers.transforms}
+        for kind in ("iaf", "coupling", "spline")
+    }
+    assert passes == {"iaf": {6}, "coupling": {2}, "spline": {6}}
+    posterior = POSTERIORS["coupling"](1)(torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2, 32))
+    assert posterior.rsample().shape == (2, 1)
