@@ -7,7 +7,7 @@ import torch
 
 from samplevae.config import Config
 from samplevae.dataset import prepare_store
-from samplevae.flows import POSTERIORS, FlowPosterior, GaussianPosterior, moments, standard_log_prob
+from samplevae.flows import POSTERIORS, FlowPosterior, GaussianPosterior, PlanarTransform, moments, standard_log_prob
 from samplevae.mixtures import GaussianPrior, NormalPrior, fit_classifier
 from samplevae.novelty import latent_novelty
 from samplevae.phases import RepresentationPhase, TrainConfig, loss_terms, make_fabric
@@ -469,3 +469,9 @@ def test_coupling_takes_two_passes_and_the_others_one_for_each_dimension():
     assert passes == {"iaf": {6}, "coupling": {2}, "spline": {6}}
     posterior = POSTERIORS["coupling"](1)(torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2, 32))
     assert posterior.rsample().shape == (2, 1)
+
+
+def test_a_planar_layer_that_pushes_nowhere_changes_nothing():
+    torch.manual_seed(0)
+    x, layer = torch.randn(5, 3), PlanarTransform(torch.zeros(5, 3), torch.randn(5, 3), torch.randn(5))
+    assert torch.allclose(layer(x), x, atol=1e-3)

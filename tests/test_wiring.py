@@ -35,13 +35,21 @@ from samplevae.floors import (
     difference_rows,
     generation_rows,
     generation_tables,
+    label_matched_frechet,
     random_groups_mask,
     reference_sample,
     score_sets,
 )
-from samplevae.flows import GaussianPosterior, PlanarTransform
-from samplevae.intervals import Score, group_half_masks, pair_masks
-from samplevae.losses import energy_distance, kl_objective, kl_per_dimension, spectral_weights, total_correlation
+from samplevae.flows import GaussianPosterior
+from samplevae.intervals import MIN_POINTS, Score, group_half_masks, pair_masks
+from samplevae.losses import (
+    ATTRIBUTES,
+    energy_distance,
+    kl_objective,
+    kl_per_dimension,
+    spectral_weights,
+    total_correlation,
+)
 from samplevae.monitoring import held_out, reconstruct
 from samplevae.novelty import latent_novelty, novelty_rows
 from samplevae.phases import AdversarialPhase, RepresentationPhase, loss_terms, make_fabric
@@ -883,12 +891,6 @@ def test_rare_draws_are_waited_for():
     assert rows.shape == (64, 3) and (prior.typicality(rows) >= 0.98).all()
 
 
-def test_a_planar_layer_that_pushes_nowhere_changes_nothing():
-    torch.manual_seed(0)
-    x, layer = torch.randn(5, 3), PlanarTransform(torch.zeros(5, 3), torch.randn(5, 3), torch.randn(5))
-    assert torch.allclose(layer(x), x, atol=1e-3)
-
-
 @pytest.mark.parametrize("floor", [True, False])
 def test_sentences_take_their_numbers_from_the_rows_that_they_name(store, floor):
     numbers = {"another real sound": 9.5, "their reconstructions": 2.5, "silence": 50.0}
@@ -912,3 +914,24 @@ def test_the_best_come_first_and_the_worst_last_and_none_twice(store, count, sho
     titles = [float(axis.get_title()) for axis in figure.axes if axis.get_title()]
     assert len(titles) == shown and titles == sorted(titles, reverse=True)
     plt.close("all")
+
+
+def test_attributes_are_where_the_energy_is_in_time_and_pitch():
+    power = torch.zeros(3, 20, 33)
+    for number, (frame, place) in enumerate([(0, 1), (7, 3), (15, 31)]):
+        power[number, frame, place] = 2.0 + number
+    assert torch.allclose(ATTRIBUTES["length"](power), torch.tensor([0.0, 7, 15]))
+    assert torch.allclose(ATTRIBUTES["brightness"](power), torch.tensor([1.0, 2, 5]))
+
+
+def test_the_truth_is_the_first_of_a_pair_that_is_compared(monkeypatch):
+    x, y = torch.arange(12.0)[:, None], torch.zeros(12, 1)
+    monkeypatch.setattr(training, "reconstruction_metrics", lambda x, y, rate: {"spectral distance": (x - 2 * y)[:, 0]})
+    assert training.best_and_worst_reconstructions(x, y, RATE, 2) == [0, 1, 10, 11]
+
+
+@pytest.mark.parametrize(("count", "enough"), [(2 * MIN_POINTS - 1, False), (2 * MIN_POINTS, True)])
+def test_labels_are_matched_where_each_half_is_large_enough(count, enough):
+    values, labels = np.random.default_rng(0).normal(size=(count, 2)), np.array(["a", "b"] * count)[:count]
+    points = Points(values, np.arange(count).astype(str), labels)
+    assert (label_matched_frechet(points, points) == "no labels") != enough
