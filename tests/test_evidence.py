@@ -153,6 +153,7 @@ def test_kad_takes_its_width_from_the_real_points(points):
 def test_vendi_counts_what_differs(n):
     assert vendi(np.eye(n)) == pytest.approx(n, rel=1e-9)
     assert vendi(np.repeat(np.eye(30)[:n], 5, 0)) == pytest.approx(n, rel=1e-9)
+    assert vendi(100 + np.eye(n)) < 1.01 and vendi(100 + np.eye(n), centre=100.0) == pytest.approx(n, rel=1e-9)
 
 
 @pytest.mark.parametrize("n", [60, 200])

@@ -458,6 +458,7 @@ def test_a_deep_gaussian_is_a_gaussian_with_as_many_weights_as_an_iaf():
     deep, iaf = POSTERIORS["deep"](16), POSTERIORS["iaf"](16)
     counts = [sum(weight.numel() for weight in part.parameters()) for part in (deep, iaf)]
     assert deep.context == iaf.context and abs(counts[0] / counts[1] - 1) < 0.05
+    assert [type(layer) for layer in deep.layers] == [torch.nn.Linear, torch.nn.SiLU] * 2 + [torch.nn.Linear]
     assert isinstance(deep(torch.zeros(2, 16), torch.zeros(2, 16), torch.randn(2, 32)), GaussianPosterior)
 
 

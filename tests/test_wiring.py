@@ -446,11 +446,12 @@ def test_an_evaluation_compares_the_sets_that_its_rows_name(store, tmp_path, mon
     monkeypatch.setattr(evaluation, "generation_tables", noted)
     monkeypatch.setattr(evaluation, "reconstruction_rows", noted_reconstruction)
     monkeypatch.setattr(evaluation, "save_run_figures", lambda *_: None)
-    monkeypatch.setattr(evaluation, "summary_sentences", lambda *_: [])
+    monkeypatch.setattr(evaluation, "summary_sentences", lambda store, metrics: [f"{len(store.table)}, {min(metrics)}"])
     config = Config.preset("smoke", samples=8)
     run, model = Run.create(tmp_path / "run", config), SampleVAE(config).eval()
     fit_priors(run, store, model)
     evaluate(run, store, model)
+    assert json.loads((run / "sentences.json").read_text()) == {"sentences": [f"{len(store)}, generation"]}
     sets, held = seen["sets"], held_out(store).sample(8).sounds()
     reconstructed = reconstruct(model, held)
     assert [*sets] == ["real, held out", "new, spline prior", "new, normal prior", "held out, reconstructed", "noise"]
@@ -935,3 +936,8 @@ def test_labels_are_matched_where_each_half_is_large_enough(count, enough):
     values, labels = np.random.default_rng(0).normal(size=(count, 2)), np.array(["a", "b"] * count)[:count]
     points = Points(values, np.arange(count).astype(str), labels)
     assert (label_matched_frechet(points, points) == "no labels") != enough
+
+
+def test_a_capacity_is_what_a_vector_should_use():
+    kl = torch.full((2, 3), 1.5)
+    assert [kl_objective(kl, capacity=nats).item() for nats in (0.0, 2.0, 7.0)] == [4.5, 2.5, 2.5]
