@@ -112,7 +112,7 @@ def sound_sets(table: pd.DataFrame) -> pd.Series:
     folder = table.file.str.rpartition("/")[0].str.partition("/")[0].replace("", "(no folder)")
     if "source" not in table:
         return folder
-    source = table.source.fillna("").str.partition(":")[0]
+    source = table.source.fillna("").astype(str).str.replace(r":(?!//).*", "", regex=True).str.strip()
     return source.where(source != "", folder)
 
 
@@ -121,8 +121,11 @@ def empty_above(waves: np.ndarray, rate: int) -> float:  # (n, T)
     power = (np.abs(np.fft.rfft(waves / np.abs(waves).max(1, keepdims=True).clip(1), axis=1)) ** 2).mean(0)
     hertz = np.linspace(0, rate / 2, len(power))
     for edge in (4000, 5512.5, 8000, 11_025):
-        below, above = ((hertz > low * edge) & (hertz < high * edge) for low, high in ((0.8, 0.93), (1.07, 1.2)))
-        if 1.2 * edge < rate / 2 and power[above].mean() < 1e-3 * power[below].mean():
+        below, above = (hertz > 0.8 * edge) & (hertz < 0.93 * edge), hertz > 1.07 * edge
+        if 1.2 * edge > rate / 2:
+            break
+        near = power[above & (hertz < 1.2 * edge)].mean()
+        if max(near, power[above].max() / 10) < 1e-3 * power[below].mean():
             return edge
     return 0.0
 
@@ -132,7 +135,7 @@ def provenance(store: Store, most: int = 64) -> list[dict[str, Any]]:
     table, rows = store.table, []
     for name, part in table.groupby(sound_sets(table)):
         named = part["license"].fillna("") if "license" in part else [""]
-        licences = ", ".join(sorted({str(text) or "not named" for text in named}))
+        licences = ", ".join(sorted({str(text).strip() or "not named" for text in named}))
         counts = {"sounds": len(part), "groups": part.group.nunique(), "minutes": float(part.seconds.sum() / 60)}
         some = store.with_table(part).sample(most)
         edge = empty_above(some.as_int16().numpy(), store.rate) if len(some) >= 4 else 0.0
@@ -142,7 +145,7 @@ def provenance(store: Store, most: int = 64) -> list[dict[str, Any]]:
 
 def provenance_warnings(rows: list[dict[str, Any]]) -> list[str]:
     "What a run should say of where its sounds come from."
-    dull = [f"{row['set']} (above {row['empty above, Hz']:.0f} Hz)" for row in rows if row["empty above, Hz"]]
+    dull = [f"{row['set']} (above {row['empty above, Hz']:g} Hz)" for row in rows if row["empty above, Hz"]]
     unclear = [row["set"] for row in rows if "not named" in row["licence"]]
     rights = "no licence is named for sounds of {}: before the model is passed on, make sure that it may be; clips.csv takes a column license"
     empty = "these sounds are empty in the highest octaves, and so will be what is learned from them: {}"

@@ -62,16 +62,17 @@ def attack_levels(x: Tensor, start: Tensor, rate: int) -> Tensor:  # (B, T), (B,
 
 
 def attack_error(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (B,), dB
-    "The mean difference of levels in the attack, at the place where it is in the truth."
+    "The mean difference of levels in the attack, at the place where it is in the truth, wherever one of both is heard."
     start = ((onset_time(x, rate) - 0.002) * rate).round().long().clamp(min=0)
     real, other = attack_levels(x, start, rate), attack_levels(y, start, rate)
     floor = real.amax((1, 2), keepdim=True) - 50
-    return (real.maximum(floor) - other.maximum(floor)).abs().mean((1, 2))
+    apart, counts = (real.maximum(floor) - other.maximum(floor)).abs(), (real > floor) | (other > floor)
+    return (apart * counts).sum((1, 2)) / counts.sum((1, 2)).clamp(min=1)
 
 
 def level_after_end(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (B,), dB
     "The loudest 10 ms of y once x has ended, beside the peak of x; NaN where x does not end in time."
-    peak, size = x.abs().amax(1), max(1, round(0.01 * rate))
+    peak, size = x.abs().amax(1), max(1, min(round(0.01 * rate), x.shape[1]))
     end = x.shape[1] - (x.abs() > 1e-3 * peak[:, None]).flip(1).byte().argmax(1) + round(0.02 * rate)
     power = F.avg_pool1d(y.square()[:, None], size, 1)[:, 0]  # (B, T - size + 1)
     later = torch.arange(power.shape[1], device=x.device) >= end[:, None]

@@ -95,10 +95,11 @@ def read_label_table(path: Path, files: list[str]) -> tuple[pd.DataFrame, dict[s
     text, others = ("file", "label", "group"), ("license", "source", "midi_pitch")
     try:
         header = pd.read_csv(path, nrows=0, skipinitialspace=True).columns
-        plain_names = {name: name.strip().lower().replace("licence", "license") for name in header}
+        same = {"licence": "license", "licences": "license", "licenses": "license"}
+        plain_names = {name: same.get(name.strip().lower(), name.strip().lower()) for name in header}
         ours = {name: plain for name, plain in plain_names.items() if plain in (*text, *others)}
-        if len({*ours.values()}) < len(ours):
-            raise ValueError(f"two columns of one name: {', '.join(ours)}")
+        if twice := [name for name, plain in ours.items() if [*ours.values()].count(plain) > 1]:
+            raise ValueError(f"two columns of one name: {', '.join(twice)}")
         kept_as_text = {name: str for name, plain in ours.items() if plain != "midi_pitch"}
         listed = pd.read_csv(path, dtype=kept_as_text, keep_default_na=False, na_values=[""], skipinitialspace=True)
     except (ValueError, OSError) as error:
@@ -106,7 +107,7 @@ def read_label_table(path: Path, files: list[str]) -> tuple[pd.DataFrame, dict[s
     listed = listed.dropna(how="all").rename(columns=ours)
     if "file" not in listed:
         raise Refused(f"{path} has no column 'file', only {', '.join(listed)}")
-    table = listed.drop_duplicates([name for name in (*text, "midi_pitch") if name in listed])
+    table = listed.drop_duplicates([name for name in (*text, *others) if name in listed])
     for problem, rows in {
         "names no file in line": [str(index + 2) for index in table.index[table.file.isna()]],
         "says different things of": table.file[table.file.duplicated()],

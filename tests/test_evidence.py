@@ -788,3 +788,14 @@ def test_a_hiss_after_the_end_is_measured_and_a_sound_without_an_end_is_not():
     level = level_after_end(x, y, rate)
     assert level[0] == pytest.approx(-54, abs=1) and level[1] == level[2] == -120 and level[3].isnan()
     assert level_after_end(torch.zeros(1, rate), y[:1], rate).isnan().all()
+    assert level_after_end(x[3:, :44], y[3:, :44], rate).isnan().all(), "shorter than what is looked at"
+
+
+@pytest.mark.parametrize("milliseconds", [1, 10, 500])
+def test_the_attack_error_of_a_short_sound_is_not_thinned_by_silence(milliseconds):
+    torch.manual_seed(0)
+    x = torch.randn(4, 44 * milliseconds)
+    assert (attack_error(x, x / 2, 44_100) - 6.02).abs().max() < 0.6
+    click = torch.zeros(1, 4410)
+    click[0, -1] = 1
+    assert attack_error(click, 0 * click, 44_100) > 20

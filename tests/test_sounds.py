@@ -23,7 +23,7 @@ from samplevae import duplicates, parallel
 from samplevae.audio import BadAudio, align_and_trim, read_clip, remove_dc_offset
 from samplevae.augmentation import augment_batch
 from samplevae.config import Config
-from samplevae.dataset import empty_above, prepare_store, provenance, provenance_warnings
+from samplevae.dataset import empty_above, prepare_store, provenance, provenance_warnings, sound_sets
 from samplevae.duplicates import (
     band_features,
     find_near_duplicates,
@@ -707,3 +707,37 @@ def test_an_old_sample_rate_is_seen_and_a_dull_sound_is_not_taken_for_one(old, e
     spectrum = torch.fft.rfft(waves)
     low = 1 / (1 + (torch.arange(spectrum.shape[1]) * 4 / 500) ** 4) ** 0.5  # 24 dB an octave, from 500 Hz
     assert empty_above(torch.fft.irfft(spectrum * low).numpy(), 44_100) == 0
+
+
+def test_a_gap_in_a_spectrum_is_not_its_end():
+    time = np.arange(44_100) / 44_100
+    bells = [
+        sum(np.sin(2 * np.pi * pitch * part * time) / part for part in (1, 2.76, 5.4))
+        for pitch in range(1200, 1401, 50)
+    ]
+    assert empty_above(np.stack(bells) * np.exp(-5 * time), 44_100) == 8000, "the highest partials end at 7560 Hz"
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "second", "says"),
+    [
+        ("file,license,source", "a.wav,CC0,x", "a.wav,CC-BY-NC,x", "says different things of"),
+        ("file,license,source", "a.wav,,x", "a.wav,CC-BY-NC,x", "says different things of"),
+        ("file,license,licence", "a.wav,CC0,CC0", "a.wav,CC0,CC0", "two columns of one name: license, licence$"),
+    ],
+)
+def test_what_is_said_of_a_licence_must_be_one_thing(tmp_path, header, first, second, says):
+    soundfile.write(tmp_path / "a.wav", noise_that_dies(1)[0].numpy(), 44_100)
+    (tmp_path / "clips.csv").write_text("\n".join([header, first, second]) + "\n")
+    with pytest.raises(Refused, match=says):
+        folder_source(tmp_path)
+
+
+def test_sets_are_named_alike_however_they_are_written(tmp_path):
+    sources = {"Foo ": "Foo", "Foo:12": "Foo", "  ": "in", "https://x.org/a:0:b": "https://x.org/a", 7: "7", None: "in"}
+    table = pd.DataFrame({"file": ["in/a.wav"] * len(sources), "source": list(sources)})
+    assert sound_sets(table).tolist() == list(sources.values())
+    soundfile.write(tmp_path / "a.wav", noise_that_dies(1)[0].numpy(), 44_100)
+    (tmp_path / "clips.csv").write_text('file,licences\na.wav,"  "\n')
+    (row,) = provenance(Store.prepare(tmp_path, tmp_path.parent / "blank", 44_100, 0.25))
+    assert row["licence"] == "not named"
