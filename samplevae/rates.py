@@ -63,7 +63,7 @@ def broadcast_log_prob(one: Distribution, z: Tensor) -> Tensor:  # (M, *shape) -
 def information_bounds(sounds: EncodedSounds, priors: dict[str, Prior], most: int = 256) -> tuple[float, float]:
     "Bounds, in nats, of what vectors (without a pitch) say of sounds: by the average of `most` posteriors, and by the best of the priors."
     if sounds.pitch.shape[1]:
-        raise ValueError("a prior that is told the pitch bounds what vectors say beside it: leave it out first")
+        raise ValueError("a prior that is given the pitch bounds what vectors say beside it: leave it out first")
     some = sounds.take(slice(0, most))
     z = some.posterior.rsample()
     matrix = posterior_matrix(some, z).double()
