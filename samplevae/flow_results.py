@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/61_flow_results.ipynb #aa85a5cc
-from .aisfx import aisfx
+from .aisfx import aisfx, find_aisfx_checkpoint
 from .dataset import prepare_store
 from .display import COLOURS
 from .embeddings import Embedding, drumnet_for_store, mel
@@ -105,12 +105,14 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
     if not run.finished("prior"):
         with run.stage("prior"):
             fit_priors(run, store, model)
-    usual, held_store = about["posterior"] == "gaussian" and about["beta"] == USUAL, held_out(store).sample(400)
-    x, real, rate_hz = held_store.sounds(), store.split("train"), store.rate
+    held_store, real, rate_hz = held_out(store).sample(400), store.split("train"), store.rate
+    x = held_store.sounds()
     held, train = encode_posteriors(model, held_store), encode_posteriors(model, real)
     priors = {kind: load_prior(run / "prior", kind) for kind in fitted_kinds(run / "prior")}
+    usual = (about["posterior"], about["beta"]) == ("gaussian", USUAL) and "mixture" in priors
     sets = {kind: (prior, 1.0) for kind, prior in priors.items()} | (more_priors(run, train, priors) if usual else {})
-    by = {"mel": mel(), "drumnet": drumnet_for_store(store)} | ({"aisfx": aisfx()} if usual else {})
+    by = {"mel": mel(), "drumnet": drumnet_for_store(store)}
+    by |= {"aisfx": aisfx()} if usual and find_aisfx_checkpoint() else {}
     reference = {name: embedding.embed(real.sounds(), rate_hz) for name, embedding in by.items()}
     torch.manual_seed(0)
     back = torch.cat([decode_vectors(model, part, 1).cpu() for part in held.draw().split(64)])

@@ -133,11 +133,7 @@ def measure_model(
     spread = held.points()[:, model.config.pitch_dims :].var(0)
     held_alone, train_alone = (replace(part, pitch=part.pitch[:, :0]) for part in (held, train))
     below, above = information_bounds(held_alone, {"mixture": MixturePrior.fit(train_alone, None)})
-    row = {
-        "log-mel, dB": errors["log-mel, dB"].mean().item(),
-        "spectral distance": errors["spectral distance"].mean().item(),
-    }
-    return row | {
+    return {name: errors[name].mean().item() for name in ("log-mel, dB", "spectral distance")} | {
         "active dimensions": int((spread > 0.01).sum()),
         "nats in stage 1": nats_in_stage_1(model, sounds),
         "nats from a Gaussian": nats_from_gaussian(held),

@@ -66,8 +66,8 @@ def attack_error(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (
     start = ((onset_time(x, rate) - 0.002) * rate).round().long().clamp(min=0)
     real, other = attack_levels(x, start, rate), attack_levels(y, start, rate)
     floor = real.amax((1, 2), keepdim=True) - 50
-    apart, counts = (real.maximum(floor) - other.maximum(floor)).abs(), (real > floor) | (other > floor)
-    return (apart * counts).sum((1, 2)) / counts.sum((1, 2)).clamp(min=1)
+    apart, heard = (real.maximum(floor) - other.maximum(floor)).abs(), (real > floor) | (other > floor)
+    return apart.sum((1, 2)) / heard.sum((1, 2)).clamp(min=1)
 
 
 def level_after_end(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -> (B,), dB
