@@ -495,6 +495,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                          'samplevae/flow_results.py'),
                                         'samplevae.flow_results.read_results': ( 'flow_results.html#read_results',
                                                                                  'samplevae/flow_results.py'),
+                                        'samplevae.flow_results.results_path': ( 'flow_results.html#results_path',
+                                                                                 'samplevae/flow_results.py'),
                                         'samplevae.flow_results.show_score': ('flow_results.html#show_score', 'samplevae/flow_results.py')},
             'samplevae.flows': { 'samplevae.flows.DeepGaussian': ('flows.html#deepgaussian', 'samplevae/flows.py'),
                                  'samplevae.flows.DeepGaussian.__init__': ('flows.html#deepgaussian.__init__', 'samplevae/flows.py'),

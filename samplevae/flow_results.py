@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['USUAL', 'RESULTS', 'embed_and_score', 'label_accuracy', 'about_training', 'more_priors', 'measure_run',
-           'read_results', 'measure_experiment', 'by_training', 'mean_of_trainings', 'show_score', 'compare_priors',
-           'compare_posteriors', 'plot_priors', 'plot_rate_distortion']
+__all__ = ['USUAL', 'OWN', 'RESULTS', 'embed_and_score', 'label_accuracy', 'about_training', 'more_priors', 'measure_run',
+           'results_path', 'read_results', 'measure_experiment', 'by_training', 'mean_of_trainings', 'show_score',
+           'compare_priors', 'compare_posteriors', 'plot_priors', 'plot_rate_distortion']
 
 # %% ../nbs/61_flow_results.ipynb #65ce0bc7
 import math
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -30,6 +34,7 @@ from .embeddings import Embedding, drumnet_for_store, mel
 from .files import CLONE, read_json, write_json
 from .metrics import all_metrics
 from .monitoring import held_out
+from .parallel import results_in_order
 from .prior import PRIORS, FlowPrior, Prior, fit_priors, fitted_kinds, generate, load_prior
 from .rates import measure_model, measure_prior
 from .runs import Progress, Run, hardware
@@ -129,7 +134,18 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
     return rows
 
 # %% ../nbs/61_flow_results.ipynb #a2ffdc2c
+OWN = "flows", "flows_again"  # experiments of this repository: their runs' folder in outputs, and their rows' file
 RESULTS = CLONE / "outputs/results/flows.json"
+
+
+def results_path(experiment: str | Path) -> Path:
+    "Where an experiment's rows are kept: in this repository for its own experiments, beside the runs for any other."
+    folder = Path(experiment).resolve()
+    return (
+        RESULTS.with_stem(folder.name)
+        if folder in [CLONE / "outputs" / name for name in OWN]
+        else folder / "flows.json"
+    )
 
 
 def read_results(path: Path = RESULTS) -> pd.DataFrame:
@@ -139,18 +155,18 @@ def read_results(path: Path = RESULTS) -> pd.DataFrame:
 
 def measure_experiment(runs: list[Run], path: Path = RESULTS, draws: int = 3) -> pd.DataFrame:
     "Measure the trained runs that are not in the file yet, and add their rows to it."
-    kept = read_json(path) or {
-        "command": "samplevae batch nbs/experiments/flows.yaml",
-        "hardware": hardware(),
-        "rows": [],
-    }
+    empty = {"command": "samplevae batch nbs/experiments/" + path.with_suffix(".yaml").name, "hardware": hardware()}
+    kept = read_json(path) or empty | {"rows": []}
     done = {(row["posterior"], row["beta"], row["seed"]) for row in kept["rows"]}
     todo = [run for run in runs if run.finished("train") and (*about_training(run.config).values(),) not in done]
-    progress = Progress("runs", len(todo)) if todo else None
-    for number, run in enumerate(todo, 1):
-        kept["rows"] += measure_run(run, draws)
-        write_json(path, kept)
-        progress.update(number)
+    jobs, progress = max(1, (os.cpu_count() or 1) // torch.get_num_threads()), Progress("runs", len(todo))
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        for number, (_, rows) in enumerate(
+            results_in_order(pool, partial(measure_run, draws=draws), todo, 2 * jobs), 1
+        ):
+            kept["rows"] += rows
+            write_json(path, kept)
+            progress.update(number)
     return pd.DataFrame(kept["rows"])
 
 # %% ../nbs/61_flow_results.ipynb #921d48ac

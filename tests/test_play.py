@@ -48,7 +48,7 @@ def page_file(smoke_run, tmp_path_factory):
     return write_page(tmp_path_factory.mktemp("played"), *load_to_play(run))
 
 
-def wait_until(page, expression, seconds=20):
+def wait_until(page, expression, seconds=60):
     "Ask again and again: the page's policy refuses `wait_for_function`."
     end = time.monotonic() + seconds
     while not page.evaluate(expression):
@@ -485,22 +485,22 @@ def test_the_chapters_play_in_jupyterlab(browser, tmp_path):
                 time.sleep(0.2)
         page = run_in_lab(browser, port, "52_playing")
         find = "() => { for (const e of document.querySelectorAll('.jp-OutputArea *')) if (e.instrument) window.instrument = e.instrument; return !!window.instrument?.session.stats.opened; }"
-        wait_until(page, find, 120)
+        wait_until(page, find, 400)
         settle(page)
         before, z = wave(page), vector(page)
         page.evaluate(f"{S}.go({S}.now.z.map((x, k) => k === 3 ? x + 1 : x))")
         settle(page)
         assert np.abs(wave(page) - before).max() > 1e-5 and np.abs(wave(page)).max() > 1e-3
         page.locator("button", has_text="the first sound").click()  # Python sets `z`
-        wait_until(page, f"Math.abs({S}.now.z[3] - {z[3] + 1}) > 1e-3", 30)
+        wait_until(page, f"Math.abs({S}.now.z[3] - {z[3] + 1}) > 1e-3", 120)
         page.close()
         page = run_in_lab(browser, port, "51_instrument")
         audio = "document.querySelector('.jp-OutputArea audio')?.src"
-        wait_until(page, f"!!{audio}", 120)
+        wait_until(page, f"!!{audio}", 400)
         source = page.evaluate(audio)
         page.locator(".jp-OutputArea .noUi-handle").nth(3).focus()
         page.keyboard.press("ArrowRight")
-        wait_until(page, f"{audio} !== {json.dumps(source)}", 30)
+        wait_until(page, f"{audio} !== {json.dumps(source)}", 120)
         page.close()
     finally:
         lab.terminate()
@@ -511,7 +511,7 @@ def run_in_lab(browser, port, chapter):
     "Open a chapter in JupyterLab and run all of it."
     page = browser.new_page(viewport={"width": 1500, "height": 1000})
     page.goto(f"http://127.0.0.1:{port}/lab/tree/{chapter}.ipynb?reset")
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=200_000)
     page.wait_for_timeout(1500)
     page.get_by_text("Run", exact=True).first.click()
     page.get_by_text("Run All Cells", exact=True).click()

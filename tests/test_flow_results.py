@@ -1,0 +1,117 @@
+"The experiment on flows: rows of trained runs, and differences that are taken training by training."
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_rel
+
+from samplevae.batches import read_experiment
+from samplevae.config import open_run
+from samplevae.files import CLONE
+from samplevae.flow_results import (
+    OWN,
+    RESULTS,
+    by_training,
+    compare_posteriors,
+    compare_priors,
+    mean_of_trainings,
+    measure_experiment,
+    plot_priors,
+    plot_rate_distortion,
+    results_path,
+)
+
+
+def made_up_rows(apart, seeds=(1, 2, 3), posteriors=("gaussian", "iaf"), draws=2):
+    "Rows of trainings that differ much, in each of which the set `far` lies `apart` from the set `near`."
+    chance = np.random.default_rng(0)
+    rows = []
+    for posterior in posteriors:
+        for seed in seeds:
+            level = 10.0 * seed  # of the training
+            row = {"posterior": posterior, "beta": 0.002, "seed": seed}
+            rows.append(row | {"set": "model", "log-mel, dB": level + (posterior == "iaf")})
+            rows.append(row | {"set": "reconstructed", "Fréchet, mel": level})
+            for name, by in {"near": 0.0, "far": apart}.items():
+                rows.append(row | {"set": name, "rate": level + by})
+                for draw in range(draws):
+                    value = level + by + 0.01 * chance.standard_normal()
+                    rows.append(row | {"set": name, "draw": draw, "Fréchet, mel": value})
+    return pd.DataFrame(rows)
+
+
+def test_a_small_difference_is_sure_where_trainings_differ_much():
+    rows = made_up_rows(0.5)
+    values = by_training(rows, "Fréchet, mel")
+    mean, low, high = mean_of_trainings(values["far"] - values["near"])
+    assert 0.45 < low < mean < high < 0.55
+    assert np.std(values["near"]) > 5, "the trainings themselves are far apart"
+    interval = ttest_rel(values["far"], values["near"]).confidence_interval(0.9)
+    assert (low, high) == pytest.approx((interval.low, interval.high))
+
+
+def test_draws_of_one_training_count_once():
+    few, many = (mean_of_trainings(by_training(made_up_rows(0.5, draws=n), "rate")["far"])[1:] for n in (1, 50))
+    assert few == many, "more draws do not make a training sure"
+
+
+def test_one_training_has_no_interval():
+    mean, low, high = mean_of_trainings(pd.Series([3.0, math.nan]))
+    assert mean == 3 and math.isnan(low) and math.isnan(high)
+    table = compare_priors(made_up_rows(0.5, seeds=(1,), posteriors=("gaussian",)), {"rate": 1}, "near")
+    assert table.loc["far", "rate, minus near"] == "0.5"
+
+
+def test_tables_of_priors_and_of_posteriors_compare_what_belongs_together():
+    rows = made_up_rows(0.5)
+    priors = compare_priors(rows, {"rate": 2, "Fréchet, mel": 1}, "near")
+    assert priors.loc["far", "rate, minus near"] == "0.50 [0.50, 0.50]"
+    assert (
+        priors.loc["near", "rate, minus near"] == "" and priors.loc["reconstructed", "Fréchet, mel, minus near"] == ""
+    )
+    posteriors = compare_posteriors(rows, "near", {"log-mel, dB": 1, "rate": 1})
+    assert posteriors.loc["iaf", "log-mel, dB, minus gaussian"] == "1.0 [1.0, 1.0]"
+    assert posteriors.loc["iaf", "rate, minus gaussian"] == "0.0 [0.0, 0.0]"
+    uneven = rows[(rows.posterior == "gaussian") | (rows.seed < 3)]  # a seed that only the Gaussian has is left out
+    assert compare_posteriors(uneven, "near", {"rate": 1}).loc["iaf", "rate, minus gaussian"] == "0.0 [0.0, 0.0]"
+    plot_priors(rows, ["Fréchet, mel", "rate"]), plot_rate_distortion(rows, ["near", "far"], ["Fréchet, mel"])
+
+
+def test_each_experiment_has_a_file_of_its_own(tmp_path):
+    files = [results_path(CLONE / "outputs" / name) for name in OWN]
+    assert files[0] == RESULTS and len({*files}) == len(OWN)
+    assert results_path(tmp_path / "flows") == tmp_path / "flows/flows.json", "not this repository's"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_file_of_results_holds_what_its_experiment_asks_for(name):
+    experiment = read_experiment(CLONE / f"nbs/experiments/{name}.yaml")
+    path = results_path(CLONE / experiment.out)
+    kept = json.loads(path.read_text())
+    asked = {(config.posterior, config.beta, config.seed) for config in experiment.configs.values()}
+    rows = pd.DataFrame(kept["rows"])
+    measured = {
+        (posterior.removesuffix(", joint prior"), beta, seed)
+        for posterior, beta, seed in rows.groupby(["posterior", "beta", "seed"]).groups
+    }
+    assert measured <= asked and path.with_suffix(".yaml").name in kept["command"]
+    priors = next(iter(experiment.configs.values())).priors
+    for training, of_training in rows.groupby(["posterior", "beta", "seed"]):
+        assert {*priors, "model", "real, held out", "reconstructed"} <= {*of_training.set}, training
+
+
+@pytest.mark.long
+def test_a_trained_run_is_measured_once(smoke_run, tmp_path):
+    path = tmp_path / "flows.json"
+    run = open_run(smoke_run)
+    rows = measure_experiment([run], path, draws=2)
+    assert {"model", *run.config.priors} <= {*rows.set} and (rows.seed == run.config.seed).all()
+    drawn = rows[rows.set == run.config.priors[0]]
+    assert drawn.rate.notna().sum() == 1 and drawn["Fréchet, mel"].notna().sum() >= 1
+    assert rows.loc[rows.set == "real, held out", "Fréchet, mel"].iloc[0] < drawn["Fréchet, mel"].mean()
+    written = path.stat().st_mtime_ns
+    pd.testing.assert_frame_equal(measure_experiment([run], path), rows)
+    assert path.stat().st_mtime_ns == written, "nothing is measured again"
