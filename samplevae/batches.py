@@ -26,12 +26,14 @@ from samplevae.experiments import (
     PAPERMILL_OPTIONS,
     STAGE_CHAPTERS,
     StageFailed,
+    chapter_mark,
     config_from_row,
     escape_path,
     execute_run,
     is_complete,
+    train_in_processes,
 )
-from .files import CLONE, atomic_write, handle_signals, write_json
+from .files import CLONE, atomic_write, handle_signals, read_json, write_json
 from .parallel import terminate_children
 from .runs import Run
 from .settings import Refused, Stopped, did_you_mean, stage_settings
@@ -39,11 +41,12 @@ from .settings import Refused, Stopped, did_you_mean, stage_settings
 # %% ../nbs/97_batches.ipynb #b9be9513
 @dataclass(frozen=True)
 class Experiment:
-    "Runs to do, by name, and a chapter that makes a page of them."
+    "Runs to do, by name, as `run` or `train` does them, and a chapter that makes a page of them."
 
     out: Path
     configs: dict[str, Config]
     chapter: str = ""
+    command: str = "run"
 
 # %% ../nbs/97_batches.ipynb #2d447fde
 def require_mapping(content: Any) -> dict[str, Any]:
@@ -71,11 +74,13 @@ def read_experiment(path: str | Path, data: str = "") -> Experiment:
         raise Refused(
             f"{path} needs a table 'runs', a name for each run and its settings, or a 'grid', settings and values"
         )
-    for unknown in content.keys() - (known := {"out", "common", "runs", "grid", "chapter"}):
+    for unknown in content.keys() - (known := {"out", "common", "runs", "grid", "command", "chapter"}):
         raise Refused(f"{path} has an unknown entry {unknown!r}: {did_you_mean(str(unknown), sorted(known))}")
     out, chapter = content.get("out") or f"outputs/{Path(path).stem}", content.get("chapter") or ""
     if not isinstance(out, str) or "\0" in out:
         raise Refused(f"{path}: 'out' takes the path of a folder, not {out!r}")
+    if (command := content.get("command", "run")) not in ("run", "train"):
+        raise Refused(f"{path}: 'command' takes run, or train for the training alone, not {command!r}")
     if chapter and not (CLONE / "nbs" / f"{Path(str(chapter)).name}.ipynb").exists():
         raise Refused(f"{path}: there is no chapter {chapter!r}")
     try:
@@ -86,7 +91,7 @@ def read_experiment(path: str | Path, data: str = "") -> Experiment:
     if both := runs.keys() & rows.keys():
         raise Refused(f"{path}: 'runs' and 'grid' both have a run {min(both)!r}")
     configs = {name: read_row(path, name, common, changes, data) for name, changes in (runs | rows).items()}
-    return Experiment(Path(out).expanduser(), configs, Path(str(chapter)).name)
+    return Experiment(Path(out).expanduser(), configs, Path(str(chapter)).name, command)
 
 # %% ../nbs/97_batches.ipynb #45ec300b
 def read_row(path: str | Path, name: str, common: dict[str, Any], changes: Any, data: str) -> Config:
@@ -124,10 +129,13 @@ def share_training(donor: Run, path: Path, config: Config) -> None:
     if run.finished("train") or not is_complete(donor, "train"):
         return
     shutil.copytree(donor / "vae", run / "vae", dirs_exist_ok=True)
-    for name in ("train.jsonl", *(f"notebooks/{STAGE_CHAPTERS[stage]}.ipynb" for stage in ("data", "train"))):
+    for name in "train.jsonl", "sources.json", "figures/01-sounds.png", f"notebooks/{STAGE_CHAPTERS['data']}.ipynb":
         (run / name).parent.mkdir(exist_ok=True)
         shutil.copy(donor / name, run / name)
+    captions = read_json(donor / "figures/captions.json", {})
+    write_json(run / "figures/captions.json", {name: captions[name] for name in captions if name == "01-sounds"})
     write_json(run / "manifest.json", {stage: donor.manifest()[stage] for stage in ("data", "train")})
+    chapter_mark(run, "train").touch()  # its chapter finds the training done, and draws the figures
 
 # %% ../nbs/97_batches.ipynb #744d6486
 def run_group(
@@ -142,7 +150,10 @@ def run_group(
         try:
             if name != names[0] and names[0] not in failures and not fresh:
                 share_training(Run(experiment.out / names[0], experiment.configs[names[0]]), path, config)
-            execute_apart(path, config, fresh, stopping) if stopping else execute_run(path, config, fresh)
+            if stopping:
+                execute_apart(path, config, fresh, stopping, experiment.command)
+            else:
+                (train_in_processes if experiment.command == "train" else execute_run)(path, config, fresh)
         except (StageFailed, Refused, OSError) as error:
             if stopping and stopping.is_set():
                 break
@@ -151,11 +162,11 @@ def run_group(
     return failures
 
 
-def execute_apart(path: Path, config: Config, fresh: bool, stopping: threading.Event) -> None:
-    "`execute_run` in a process of its own, whose words go to `.logs` beside it."
+def execute_apart(path: Path, config: Config, fresh: bool, stopping: threading.Event, name: str = "run") -> None:
+    "`run` or `train` in a process of its own, whose words go to `.logs` beside it."
     preset, changes = preset_and_changes(config)
     settings = [f"--set={name}={'auto' if value is None else value}" for name, value in changes.items()]
-    command = [sys.executable, "-m", "samplevae.cli", "run", "--preset", preset, f"--out={path}", *settings]
+    command = [sys.executable, "-m", "samplevae.cli", name, "--preset", preset, f"--out={path}", *settings]
     log_path = path.parent / f".logs/{path.name}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("w") as log, subprocess.Popen(command + ["--fresh"] * fresh, stdout=log, stderr=log) as child:
@@ -180,10 +191,8 @@ def run_batch(experiment: Experiment, fresh: bool = False, jobs: int = 1) -> dic
         if stopping.is_set():
             return {}
         if jobs == 1:
-            print(
-                f"\nruns {done + 1} to {done + len(names)} of {len(experiment.configs)}: {', '.join(names)}",
-                file=sys.stderr,
-            )
+            span = f"{done + 1} to {done + len(names)} of {len(experiment.configs)}"
+            print(f"\nruns {span}: {', '.join(names)}", file=sys.stderr)
         return run_group(experiment, names, fresh, stopping if jobs > 1 else None)
 
     def stop() -> None:

@@ -231,7 +231,8 @@ def plot_priors(results: pd.DataFrame, columns: list[str]) -> Figure:
         if name not in ("real, held out", "reconstructed")
     ]
     posteriors = list(dict.fromkeys(results.posterior))
-    figure, axes = plt.subplots(1, len(columns), figsize=(3.3 * len(columns), 3.2), sharey=True, layout="constrained")
+    size, options = (3.3 * len(columns), 3.2), {"squeeze": False, "sharey": True, "layout": "constrained"}
+    figure, (axes,) = plt.subplots(1, len(columns), figsize=size, **options)
     for axis, column in zip(axes, columns, strict=True):
         values = by_training(results, column)
         for place, kind in enumerate(kinds):
@@ -257,7 +258,8 @@ def plot_rate_distortion(results: pd.DataFrame, kinds: list[str], columns: list[
     from matplotlib.ticker import LogLocator
 
     off = by_training(results, "log-mel, dB")["model"]
-    figure, axes = plt.subplots(1, len(columns), figsize=(4.2 * len(columns), 3.2), sharey=True, layout="constrained")
+    size, options = (4.2 * len(columns), 3.2), {"squeeze": False, "sharey": True, "layout": "constrained"}
+    figure, (axes,) = plt.subplots(1, len(columns), figsize=size, **options)
     for axis, column in zip(axes, columns, strict=True):
         for number, kind in enumerate(kinds):
             points = pd.DataFrame({column: by_training(results, column).get(kind), "off": off}).dropna()

@@ -74,7 +74,8 @@ def level_after_end(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -
     "The loudest 10 ms of y once x has ended, beside the peak of x; NaN where x does not end in time."
     peak, size = x.abs().amax(1), max(1, min(round(0.01 * rate), x.shape[1]))
     end = x.shape[1] - (x.abs() > 1e-3 * peak[:, None]).flip(1).byte().argmax(1) + round(0.02 * rate)
-    power = F.avg_pool1d(y.square()[:, None], size, 1)[:, 0]  # (B, T - size + 1)
+    energy = F.pad(y.double().square().cumsum(1), (1, 0))
+    power = (energy[:, size:] - energy[:, :-size]).clamp(min=0).to(y) / size  # (B, T - size + 1)
     later = torch.arange(power.shape[1], device=x.device) >= end[:, None]
     loudest = (power * later).amax(1).sqrt() / peak.clamp(min=1e-9)
     return torch.where(later.any(1) & (peak > 0), 20 * loudest.clamp(min=1e-6).log10(), math.nan)

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import samplevae
+from conftest import CLONE, samplevae
 
 from samplevae.batches import Experiment, read_experiment, run_batch, same_training
 from samplevae.config import Config, open_run
+from samplevae.experiments import STAGE_CHAPTERS, is_complete
 from samplevae.prior import generate, load
 from samplevae.runs import Run
 from samplevae.settings import STAGES, Refused
@@ -157,6 +158,7 @@ def test_a_grid_is_all_combinations_by_name(tmp_path):
         "out: [a]\nruns: {a: {}}": "takes the path of a folder",
         "runs: {a: {data: [b]}}": "takes the path of a folder",
         "grd: {seed: [1]}\nruns: {a: {}}": "did you mean 'grid'",
+        "command: walk\nruns: {a: {}}": "'command' takes run, or train",
     }.items():
         (tmp_path / "grid.yaml").write_text(grid)
         with pytest.raises(Refused, match=says):
@@ -178,6 +180,26 @@ def test_runs_that_differ_after_training_share_it(smoke_run, tmp_path, monkeypat
     assert run_batch(experiment) == {}
     assert done == [("a", False, False), ("b", True, False), ("c", False, False)]
     assert (tmp_path / "b/vae/model.safetensors").exists() and open_run(tmp_path / "b").config.prior == "normal"
+    assert not is_complete(open_run(tmp_path / "b"), "train"), "its figures are still to be drawn"
+    assert [*json.loads((tmp_path / "b/figures/captions.json").read_text())] == ["01-sounds"]
+
+
+def test_an_experiment_may_train_alone(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr("samplevae.batches.train_in_processes", lambda path, *_: done.append(path.name))
+    (tmp_path / "e.yaml").write_text(
+        f"out: {tmp_path}\ncommon: {{preset: smoke}}\ngrid: {{seed: [1, 2]}}\ncommand: train"
+    )
+    assert run_batch(read_experiment(tmp_path / "e.yaml")) == {} and done == ["seed=1", "seed=2"]
+
+
+def test_a_run_leaves_demonstrations_out(smoke_run):
+    for stage, chapter in STAGE_CHAPTERS.items():
+        cells, executed = (
+            [cell["id"] for cell in json.loads(path.read_text())["cells"] if "demo" in cell["metadata"].get("tags", [])]
+            for path in (CLONE / f"nbs/{chapter}.ipynb", smoke_run / f"notebooks/{chapter}.ipynb")
+        )
+        assert executed == [] and bool(cells) == (stage in ("train", "prior"))
 
 
 def test_new_sounds_are_written_beside_those_that_are_there(smoke_run, tmp_path, command):
