@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['orthogonalize', 'Muon', 'OptimizerConfig', 'build_optimizers', 'learning_rate_factor', 'maximise_likelihood']
+__all__ = ['orthogonalize', 'Muon', 'OptimizerConfig', 'build_optimizers', 'learning_rate_factor', 'Fit', 'hash_tensors',
+           'maximise_likelihood']
 
 # %% ../nbs/33_optimizer.ipynb #3a4cbbf6
+import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,11 +23,14 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 # %% ../nbs/33_optimizer.ipynb #4208629d
+from .files import atomic_write
 from .runs import Progress
 from .settings import Settings, setting
 
 # %% ../nbs/33_optimizer.ipynb #fc145b20
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from samplevae.runs import Run
     from samplevae.vectors import EncodedSounds
 
@@ -85,6 +91,47 @@ def learning_rate_factor(step: int, steps: int, warmup: int) -> float:
     "A short linear warm-up, then half a period of a cosine."
     return min(1.0, (step + 1) / min(warmup, 1 + steps // 10)) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
+# %% ../nbs/33_optimizer.ipynb #8897790e
+class Fit:
+    "Parameters on their way: with a path, all that their next step depends on is kept there, and it goes on from it."
+
+    def __init__(self, parameters: list[Tensor], steps: int, rate: float, path: Path | None = None) -> None:
+        self.parameters, self.path, self.step, self.best = parameters, path, 0, math.inf
+        self.kept = [p.detach().clone() for p in parameters]
+        self.optimizer = AdamW(parameters, lr=rate / 3, weight_decay=1e-3)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=steps + 1)
+
+    def save(self) -> None:
+        "Write its state; on a full disk it goes on without."
+        if self.path:
+            states = {name: getattr(self, name).state_dict() for name in ("optimizer", "schedule")}
+            values = {"step": self.step, "best": self.best, "kept": self.kept, "chance": torch.get_rng_state()}
+            with suppress(OSError), atomic_write(self.path) as beside:
+                torch.save(states | values | {"parameters": [p.detach() for p in self.parameters]}, beside)
+
+    def load(self) -> None:
+        "Go on from its state, if there is a whole one. On a GPU the chance of its draws begins anew."
+        if not self.path or not self.path.exists():
+            return
+        try:
+            state = torch.load(self.path, map_location=self.parameters[0].device, weights_only=True)
+        except Exception:  # whatever a damaged file leads to
+            return
+        for parameter, value in zip(self.parameters, state["parameters"], strict=True):
+            parameter.data.copy_(value)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["chance"].cpu())
+        self.step, self.best, self.kept = state["step"], state["best"], state["kept"]
+
+
+def hash_tensors(tensors: Iterable[Tensor], *others: object) -> str:
+    "A hash of numbers, and of whatever else matters."
+    found = hashlib.sha256(repr(others).encode())
+    for tensor in tensors:
+        found.update(tensor.detach().cpu().contiguous().numpy().data)
+    return found.hexdigest()[:16]
+
 # %% ../nbs/33_optimizer.ipynb #547928b4
 def maximise_likelihood(
     log_prob: Callable[[Tensor, Tensor], Tensor],  # rows (B, numbers) and which sounds they are (B,) -> (B,)
@@ -98,25 +145,28 @@ def maximise_likelihood(
     "Move the parameters to where draws of the sounds are most likely, by sounds that were set aside."
     order = torch.randperm(len(sounds), generator=torch.Generator().manual_seed(seed)).to(sounds.pitch.device)
     aside, rest = order[: len(order) // 10], order[len(order) // 10 :]
-    optimizer = torch.optim.AdamW(parameters, lr=rate / 3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1)
-    progress, best, kept = Progress("prior", steps, run), math.inf, [p.detach().clone() for p in parameters]
-    held = torch.cat([sounds.take(aside).draw() for _ in range(4)])
-    for step in range(steps):
+    held, begin = torch.cat([sounds.take(aside).draw() for _ in range(4)]), sounds.points()
+    path = run / "prior/fits" / hash_tensors([*parameters, held, begin], steps, rate) if run else None
+    fit = Fit(parameters, steps, rate, path)
+    fit.load()
+    progress = Progress("prior", steps, run, fit.step)
+    while fit.step < steps:
         chosen = rest[torch.randint(len(rest), (256,), device=rest.device)]
         loss = -log_prob(sounds.take(chosen).draw(), chosen).mean()
-        optimizer.zero_grad()
+        fit.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step(), schedule.step()
-        progress.update(step + 1, nats=loss.item())
+        fit.optimizer.step(), fit.schedule.step()
+        fit.step += 1
+        progress.update(fit.step, nats=loss.item())
         if not loss.isfinite():
             break
-        if (step + 1) % max(1, steps // 20) == 0 or step + 1 == steps:
+        if fit.step % max(1, steps // 20) == 0 or fit.step == steps:
             with torch.no_grad():
-                now = -log_prob(held, aside.repeat(4)).mean().item() if len(aside) else -step
-            if now < best:
-                best, kept = now, [p.detach().clone() for p in parameters]
+                now = -log_prob(held, aside.repeat(4)).mean().item() if len(aside) else -fit.step
+            if now < fit.best:
+                fit.best, fit.kept = now, [p.detach().clone() for p in parameters]
+            fit.save()
     with torch.no_grad():
-        for parameter, value in zip(parameters, kept, strict=True):
+        for parameter, value in zip(parameters, fit.kept, strict=True):
             parameter.copy_(value)

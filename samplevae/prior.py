@@ -11,6 +11,7 @@ __all__ = ['PRIORS', 'FlowPrior', 'RealNVPPrior', 'MAFPrior', 'fit_flow', 'FlowM
 
 # %% ../nbs/38_prior.ipynb #44189831
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TYPE_CHECKING
@@ -267,6 +268,7 @@ def fit_priors(run: Run, store: Store, model: SampleVAE | None = None) -> None:
         prior.remember_typical(sounds.take(torch.randperm(len(sounds))[:1000]).draw())
         save_prior(prior, kind, run / "prior")
     write_json(run / "prior/priors.json", {"priors": run.config.priors})
+    shutil.rmtree(run / "prior/fits", ignore_errors=True)  # finished
 
 # %% ../nbs/38_prior.ipynb #94c3de4a
 @torch.no_grad()

@@ -476,3 +476,34 @@ def test_a_planar_layer_that_pushes_nowhere_changes_nothing():
     torch.manual_seed(0)
     x, layer = torch.randn(5, 3), PlanarTransform(torch.zeros(5, 3), torch.randn(5, 3), torch.randn(5))
     assert torch.allclose(layer(x), x, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["vamp", "spline", "flow-matching"])
+def test_a_killed_fit_goes_on_as_if_nothing_had_been(kind, tmp_path, monkeypatch):
+    sounds, config = two_kinds()[0], PriorConfig(prior_steps=60, flow_layers=2)
+    whole = PRIORS[kind].fit(sounds, config, Run(tmp_path / "whole", config))
+    steps, run, step = [], Run(tmp_path / "killed", config), torch.optim.AdamW.step
+
+    def counted(*arguments):
+        steps.append(1)
+        if len(steps) == 40:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr("torch.optim.AdamW.step", counted)
+    with pytest.raises(KeyboardInterrupt):
+        PRIORS[kind].fit(sounds, config, run)
+    resumed = PRIORS[kind].fit(sounds, config, run)
+    assert len(steps) == 40 + 60 - 39, "from the last state that was kept, after 39 steps"
+    assert all(torch.equal(a, b) for a, b in zip(whole.buffers(), resumed.buffers(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    other = PRIORS[kind].fit(sounds, PriorConfig(prior_steps=30, flow_layers=2), run)  # other settings begin anew
+    assert len(steps) == 61 + 30 and other is not resumed
+    for path in (tmp_path / "killed/prior/fits").iterdir():
+        path.write_bytes(b"damaged")
+    again = PRIORS[kind].fit(sounds, config, run)
+    assert len(steps) == 91 + 60 and torch.equal(again.sample((5,), seed=1), whole.sample((5,), seed=1))
+
+
+def test_a_run_keeps_no_states_of_finished_fits(smoke_run):
+    assert (smoke_run / "prior/spline.safetensors").exists() and not (smoke_run / "prior/fits").exists()
