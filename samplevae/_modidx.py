@@ -882,7 +882,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                  'samplevae.prior.load': ('prior.html#load', 'samplevae/prior.py'),
                                  'samplevae.prior.load_prior': ('prior.html#load_prior', 'samplevae/prior.py'),
                                  'samplevae.prior.read_prior': ('prior.html#read_prior', 'samplevae/prior.py'),
-                                 'samplevae.prior.sample_vectors': ('prior.html#sample_vectors', 'samplevae/prior.py'),
                                  'samplevae.prior.save_prior': ('prior.html#save_prior', 'samplevae/prior.py')},
             'samplevae.rates': { 'samplevae.rates.broadcast_log_prob': ('rates.html#broadcast_log_prob', 'samplevae/rates.py'),
                                  'samplevae.rates.information_bounds': ('rates.html#information_bounds', 'samplevae/rates.py'),

@@ -33,7 +33,7 @@ from .metrics import realism
 from .monitoring import held_out, reconstruct
 from .novelty import latent_novelty, nearest_neighbours, novelty_rows, planted_copies
 from .pitch import certain_pitch, tracked_pitch_error
-from .prior import fitted_kinds, generate, load_prior, sample_vectors
+from .prior import fitted_kinds, generate, load_prior
 from .reconstruction import reconstruction_metrics
 from .runs import Progress, Run, pick_device
 from .settings import LazyModule, Settings, setting
@@ -192,7 +192,7 @@ def latent_novelty_rows(run: Run, model: SampleVAE, store: Store) -> dict[str, l
     pitch_dims, train = model.config.pitch_dims, encode_posteriors(model, store.split("train").sample(4000))
     torch.manual_seed(0)
     held = encode_posteriors(model, held_out(store).sample(count)).draw()
-    vectors = {kind: sample_vectors(prior, count, seed) for kind, prior in load_priors(run).items()}
+    vectors = {kind: prior.sample((count,), seed=seed) for kind, prior in load_priors(run).items()}
     clouds = train.points(), train.stds(), held, *vectors.values()
     means, stds, held, *drawn = (cloud[:, pitch_dims:].cpu().numpy() for cloud in clouds)  # all may share a pitch
     vectors = dict(zip(vectors, drawn, strict=True))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['PRIORS', 'FlowPrior', 'RealNVPPrior', 'MAFPrior', 'fit_flow', 'FlowMatchingPrior', 'PriorConfig', 'save_prior',
-           'read_prior', 'fitted_kinds', 'load_prior', 'load', 'fit_priors', 'sample_vectors', 'generate']
+           'read_prior', 'fitted_kinds', 'load_prior', 'load', 'fit_priors', 'generate']
 
 # %% ../nbs/38_prior.ipynb #44189831
 import math
@@ -272,12 +272,6 @@ def fit_priors(run: Run, store: Store, model: SampleVAE | None = None) -> None:
 
 # %% ../nbs/38_prior.ipynb #94c3de4a
 @torch.no_grad()
-def sample_vectors(prior: Prior, n: int, seed: int = 0, temperature: float = 1.0, **wanted: Any) -> Tensor:
-    "The vectors (n, numbers) of the sounds that `generate` makes."
-    return prior.sample((n,), temperature, seed=seed, **wanted)
-
-
-@torch.no_grad()
 def generate(
     model: SampleVAE,
     prior: Prior,
@@ -294,6 +288,6 @@ def generate(
     if prior.numbers != (model.config.pitch_dims, math.prod(model.shape)):
         sizes = f"{sum(prior.numbers)} numbers for a model of {model.config.pitch_dims + math.prod(model.shape)}"
         raise Refused(f"cannot generate {n} sounds from a prior of {sizes}")
-    vectors = sample_vectors(prior, n, seed, temperature, **wanted).split(64)
+    vectors = prior.sample((n,), temperature, seed=seed, **wanted).split(64)
     sounds = torch.cat([decode_vectors(model, part, 1).cpu() for part in vectors])
     return sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)  # too loud is made softer, not cut off

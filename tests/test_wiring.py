@@ -61,7 +61,6 @@ from samplevae.prior import (
     fit_priors,
     generate,
     load_prior,
-    sample_vectors,
 )
 from samplevae.report import readable_rows, text_table
 from samplevae.runs import Run
@@ -633,8 +632,8 @@ def test_training_vectors_count_as_copies_and_new_ones_do_not(store, tmp_path, m
     model, config = SampleVAE(Config.preset("smoke")).eval(), Config.preset("smoke", samples=16)
     points, held = (encode_posteriors(model, part).points() for part in (store.split("train"), held_out(store)))
     drawn = {"copies": points, "far": 5 + held.repeat(4, 1)}
-    monkeypatch.setattr(evaluation, "load_priors", lambda run: drawn)
-    monkeypatch.setattr(evaluation, "sample_vectors", lambda z, n, seed: z[:n])
+    priors = {kind: SimpleNamespace(sample=lambda shape, seed, z=z: z[: shape[0]]) for kind, z in drawn.items()}
+    monkeypatch.setattr(evaluation, "load_priors", lambda run: priors)
     tables = evaluation.latent_novelty_rows(Run.create(tmp_path / "run", config), model, store)
     copies, far = (row["memorised (0.5: fair)"]["value"] for row in tables["novelty of vectors"])
     assert copies == 1 and far < 0.1
@@ -653,7 +652,7 @@ def test_a_dimension_that_says_nothing_does_not_hide_copies():
 
 def test_generated_sounds_are_those_of_the_sampled_vectors(batch):
     model, prior = SampleVAE(Config.preset("smoke", noise_bands=0)).eval(), NormalPrior(8, 2)
-    vectors = sample_vectors(prior, 3, 7, 0.5)
+    vectors = prior.sample((3,), 0.5, seed=7)
     with torch.no_grad():
         sounds = model.decode(vectors[:, 2:], vectors[:, :2], 1)[:, 0]
     limited = sounds / sounds.abs().amax(1, keepdim=True).clamp(min=1)
