@@ -60,6 +60,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                 'samplevae.book.has_parameters': ('book.html#has_parameters', 'samplevae/book.py'),
                                 'samplevae.book.keep_outputs': ('book.html#keep_outputs', 'samplevae/book.py'),
                                 'samplevae.book.list_chapters': ('book.html#list_chapters', 'samplevae/book.py'),
+                                'samplevae.book.main': ('book.html#main', 'samplevae/book.py'),
                                 'samplevae.book.make_book': ('book.html#make_book', 'samplevae/book.py'),
                                 'samplevae.book.navigation': ('book.html#navigation', 'samplevae/book.py'),
                                 'samplevae.book.publish': ('book.html#publish', 'samplevae/book.py'),

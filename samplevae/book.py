@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'list_chapters', 'chapter_title', 'has_parameters', 'clean_notebook', 'keep_outputs', 'execute_chapter',
-           'for_readers', 'navigation', 'render', 'render_readme', 'publish', 'make_book']
+           'for_readers', 'navigation', 'render', 'render_readme', 'publish', 'make_book', 'main']
 
 # %% ../nbs/99_book.ipynb #466e22b4
+import argparse
 import os
 import re
 import shutil
@@ -22,8 +23,10 @@ from nbdev.clean import clean_nb
 from nbformat import NotebookNode
 
 # %% ../nbs/99_book.ipynb #866b9732
+from .config import PRESETS
 from .experiments import PAPERMILL_OPTIONS
 from .files import CLONE, atomic_write
+from .settings import did_you_mean
 
 # %% ../nbs/99_book.ipynb #0a120821
 NOTEBOOKS = CLONE / "nbs"
@@ -149,8 +152,22 @@ def make_book(preset: str = "cpu", *chosen: str) -> None:
     print(f"the book is at {os.path.relpath(render(out))}")
 
 
-if __name__ == "__main__" and "__file__" in globals():  # a script, not a notebook
-    if sys.argv[1:] == ["readme"]:
+def main() -> None:
+    "`make book`, `make readme`, or some chapters."
+    names = [path.stem for path in list_chapters()]
+    parser = argparse.ArgumentParser(prog="python -m samplevae.book", description=make_book.__doc__)
+    parser.add_argument(
+        "preset", nargs="?", default="cpu", choices=[*PRESETS, "readme"], help="readme: the README alone"
+    )
+    parser.add_argument("chapters", nargs="*", help="their names, such as 38_prior; default: all")
+    options = parser.parse_args()
+    if unknown := next((name for name in options.chapters if name not in names), None):
+        parser.error(f"there is no chapter {unknown!r}: {did_you_mean(unknown, names)}")
+    if options.preset == "readme":
         (CLONE / "README.md").write_text(render_readme())
     else:
-        make_book(*sys.argv[1:])
+        make_book(options.preset, *options.chapters)
+
+
+if __name__ == "__main__" and "__file__" in globals():  # a script, not a notebook
+    main()

@@ -93,7 +93,7 @@ def learning_rate_factor(step: int, steps: int, warmup: int) -> float:
 
 # %% ../nbs/33_optimizer.ipynb #8897790e
 class Fit:
-    "Parameters on their way: with a path, all that their next step depends on is kept there, and it goes on from it."
+    "Parameters that are fitted by AdamW. With a path, the state is kept there, and a killed fit goes on from it."
 
     def __init__(self, parameters: list[Tensor], steps: int, rate: float, path: Path | None = None) -> None:
         self.parameters, self.path, self.step, self.best = parameters, path, 0, math.inf
@@ -102,15 +102,15 @@ class Fit:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=steps + 1)
 
     def save(self) -> None:
-        "Write its state; on a full disk it goes on without."
+        "Keep the state; on a full disk, go on without."
         if self.path:
             states = {name: getattr(self, name).state_dict() for name in ("optimizer", "schedule")}
-            values = {"step": self.step, "best": self.best, "kept": self.kept, "chance": torch.get_rng_state()}
+            values = {"step": self.step, "best": self.best, "kept": self.kept, "random": torch.get_rng_state()}
             with suppress(OSError), atomic_write(self.path) as beside:
                 torch.save(states | values | {"parameters": [p.detach() for p in self.parameters]}, beside)
 
     def load(self) -> None:
-        "Go on from its state, if there is a whole one. On a GPU the chance of its draws begins anew."
+        "Go on from the state that was kept, if it is whole. The random numbers of a GPU are not kept."
         if not self.path or not self.path.exists():
             return
         try:
@@ -121,7 +121,7 @@ class Fit:
             parameter.data.copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["chance"].cpu())
+        torch.set_rng_state(state["random"].cpu())
         self.step, self.best, self.kept = state["step"], state["best"], state["kept"]
 
 
