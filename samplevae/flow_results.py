@@ -97,7 +97,8 @@ def more_priors(
     middles = train.points()[:, train.pitch.shape[1] :]
     means = EncodedSounds.from_moments(middles, torch.full_like(middles, 1e-4), train.pitch)
     fitted = {f"{kind}, of means": PRIORS[kind].fit(means, run.config) for kind in ("mixture", "spline")}
-    fitted["spline, 3000 steps"] = FlowPrior.fit(train, replace(run.config, prior_steps=3000))
+    longer = replace(run.config, prior_steps=15 * run.config.prior_steps // 4)
+    fitted[f"spline, {longer.prior_steps} steps"] = FlowPrior.fit(train, longer)
     for prior in fitted.values():
         prior.classifier = priors["mixture"].classifier
     cooler = {f"mixture, temperature {value}": (priors["mixture"], value) for value in (0.5, 0.7, 0.85)}
