@@ -232,9 +232,10 @@ def train_in_processes(path: str | Path, config: Config, fresh: bool = False) ->
         if first:
             run = Run.create(path, config, fresh)
             run.finished("data") or run_stage(run, "data")
+            run.finished("train") or chapter_mark(run, "train").touch()
         if not run.finished("train"):
             join_training(run)
-        if first:
+        if first and not is_complete(run, "train"):
             run_stage(run, "train")
     return run
 

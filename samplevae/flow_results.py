@@ -160,6 +160,8 @@ def measure_experiment(runs: list[Run], path: Path = RESULTS, draws: int = 3) ->
     kept = read_json(path) or empty | {"rows": []}
     done = {(row["posterior"], row["beta"], row["seed"]) for row in kept["rows"]}
     todo = [run for run in runs if run.finished("train") and (*about_training(run.config).values(),) not in done]
+    from samplevae.flow_results import measure_run  # other processes know it by its module, not by this notebook
+
     jobs, progress = max(1, (os.cpu_count() or 1) // torch.get_num_threads()), Progress("runs", len(todo))
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         for number, (_, rows) in enumerate(
