@@ -32,6 +32,7 @@ from samplevae.experiments import (
     execute_run,
     is_complete,
     train_in_processes,
+    without_demonstrations,
 )
 from .files import CLONE, atomic_write, handle_signals, read_json, write_json
 from .parallel import terminate_children
@@ -222,7 +223,7 @@ def run_chapter(experiment: Experiment) -> Path:
     chapter, parameters = CLONE / f"nbs/{experiment.chapter}.ipynb", {"experiment": os.path.abspath(experiment.out)}
     print(f"{experiment.chapter} ...", file=sys.stderr)
     try:
-        papermill.execute_notebook(escape_path(chapter), escape_path(copy), parameters, **PAPERMILL_OPTIONS)
+        papermill.execute_notebook(without_demonstrations(chapter), escape_path(copy), parameters, **PAPERMILL_OPTIONS)
     except papermill.PapermillExecutionError as error:
         raise StageFailed(f"{experiment.chapter} failed: {error.ename}: {error.evalue}\nsee {copy}") from None
     with atomic_write(experiment.out / "report.html") as beside:

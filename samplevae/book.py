@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'list_chapters', 'chapter_title', 'has_parameters', 'clean_notebook', 'keep_outputs', 'execute_chapter',
-           'for_readers', 'navigation', 'render', 'render_readme', 'publish', 'make_book', 'main']
+           'for_readers', 'navigation', 'render', 'render_readme', 'publish', 'make_book', 'run_command']
 
 # %% ../nbs/99_book.ipynb #466e22b4
 import argparse
@@ -151,8 +151,8 @@ def make_book(preset: str = "cpu", *chosen: str) -> None:
     (CLONE / "README.md").write_text(render_readme())
     print(f"the book is at {os.path.relpath(render(out))}")
 
-
-def main() -> None:
+# %% ../nbs/99_book.ipynb #1ac8cbf0
+def run_command() -> None:
     "`make book`, `make readme`, or some chapters."
     names = [path.stem for path in list_chapters()]
     parser = argparse.ArgumentParser(prog="python -m samplevae.book", description=make_book.__doc__)
@@ -170,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__" and "__file__" in globals():  # a script, not a notebook
-    main()
+    run_command()

@@ -258,7 +258,8 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
         experiment = read_experiment(options.experiment, options.data)
         failures = run_batch(experiment, options.fresh, options.jobs)
         done, count = len(experiment.configs) - len(failures), len(experiment.configs)
-        print(f"\n{done} of {count} runs are done, in {experiment.out}")
+        report = f"\nreport  {experiment.out / 'report.html'}" * bool(experiment.chapter and done)
+        print(f"\n{done} of {count} runs are done, in {experiment.out}{report}")
         return 1 if failures else 0
     return 0
 

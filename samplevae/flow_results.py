@@ -7,8 +7,9 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['USUAL', 'OWN', 'RESULTS', 'embed_and_score', 'label_accuracy', 'about_training', 'more_priors', 'measure_run',
-           'results_path', 'read_results', 'measure_experiment', 'by_training', 'mean_of_trainings', 'show_score',
-           'compare_priors', 'compare_posteriors', 'plot_priors', 'plot_rate_distortion']
+           'require_comparable', 'results_path', 'read_results', 'measure_experiment', 'by_training',
+           'mean_of_trainings', 'show_score', 'compare_priors', 'compare_posteriors', 'plot_priors',
+           'plot_rate_distortion']
 
 # %% ../nbs/61_flow_results.ipynb #65ce0bc7
 import math
@@ -38,7 +39,7 @@ from .parallel import results_in_order
 from .prior import PRIORS, FlowPrior, Prior, fit_priors, fitted_kinds, generate, load_prior
 from .rates import measure_model, measure_prior
 from .runs import Progress, Run, hardware
-from .settings import LazyModule
+from .settings import LazyModule, Refused, changed_settings
 from .vae import SampleVAE
 from .vectors import EncodedSounds, decode_vectors, encode_posteriors
 
@@ -134,6 +135,19 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
             rows.append(about | {"set": name, "draw": draw} | embed_and_score(sounds, reference, chosen, rate_hz))
     return rows
 
+# %% ../nbs/61_flow_results.ipynb #a6010540
+def require_comparable(runs: list[Run]) -> None:
+    "Refuse runs that differ in more than posterior, β and seed, or not even in these."
+    compared = {"posterior", "beta", "seed", "joint_prior"}
+    for run in runs:
+        changed = changed_settings(vars(runs[0].config), run.config, "prior").keys() - compared
+        if changed:
+            raise Refused(
+                f"{run.path} differs in {', '.join(sorted(changed))}, too: here posterior, beta and seed vary"
+            )
+        if any(about_training(run.config) == about_training(other.config) for other in runs if other is not run):
+            raise Refused(f"{run.path} has the posterior, beta and seed of another run: give it another seed")
+
 # %% ../nbs/61_flow_results.ipynb #a2ffdc2c
 OWN = "flows", "flows_again"  # experiments of this repository: their runs' folder in outputs, and their rows' file
 RESULTS = CLONE / "outputs/results/flows.json"
@@ -142,11 +156,8 @@ RESULTS = CLONE / "outputs/results/flows.json"
 def results_path(experiment: str | Path) -> Path:
     "Where an experiment's rows are kept: in this repository for its own experiments, beside the runs for any other."
     folder = Path(experiment).resolve()
-    return (
-        RESULTS.with_stem(folder.name)
-        if folder in [CLONE / "outputs" / name for name in OWN]
-        else folder / "flows.json"
-    )
+    own = folder in [CLONE / "outputs" / name for name in OWN]
+    return RESULTS.with_stem(folder.name) if own else folder / "flows.json"
 
 
 def read_results(path: Path = RESULTS) -> pd.DataFrame:
@@ -156,17 +167,17 @@ def read_results(path: Path = RESULTS) -> pd.DataFrame:
 
 def measure_experiment(runs: list[Run], path: Path = RESULTS, draws: int = 3) -> pd.DataFrame:
     "Measure the trained runs that are not in the file yet, and add their rows to it."
-    empty = {"command": "samplevae batch nbs/experiments/" + path.with_suffix(".yaml").name, "hardware": hardware()}
+    own = f"samplevae batch nbs/experiments/{path.stem}.yaml"
+    command = own if path.parent == RESULTS.parent else f"61_flow_results, on the runs in {path.parent}"
+    empty = {"command": command, "hardware": hardware()}
     kept = read_json(path) or empty | {"rows": []}
     done = {(row["posterior"], row["beta"], row["seed"]) for row in kept["rows"]}
+    require_comparable(runs)
     todo = [run for run in runs if run.finished("train") and (*about_training(run.config).values(),) not in done]
-    from samplevae.flow_results import measure_run  # other processes know it by its module, not by this notebook
-
     jobs, progress = max(1, (os.cpu_count() or 1) // torch.get_num_threads()), Progress("runs", len(todo))
+    measure = partial(measure_run, draws=draws)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for number, (_, rows) in enumerate(
-            results_in_order(pool, partial(measure_run, draws=draws), todo, 2 * jobs), 1
-        ):
+        for number, (_, rows) in enumerate(results_in_order(pool, measure, todo, 2 * jobs), 1):
             kept["rows"] += rows
             write_json(path, kept)
             progress.update(number)

@@ -52,7 +52,7 @@ class Prior(nn.Module):
 
     def latent_to_base(self, z: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B, N)
         "Vectors -> the standard normal numbers that they come from."
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no latent_to_base")
 
     def latent_from_base(self, base: Tensor, pitch: Tensor) -> Tensor:  # (B, N), (B, P) -> (B, N)
         "Standard normal numbers -> vectors that have these pitches."
@@ -67,10 +67,13 @@ class Prior(nn.Module):
         "Rows -> pitches and latent vectors."
         return vectors.split(self.numbers, 1)
 
-    def log_prob(self, vectors: Tensor) -> Tensor:  # (B, numbers) -> (B,)
-        "The log density, in nats."
-        pitch, z = self.split(vectors)
-        return self.log_prob_given(z, pitch) + (self.pitch.log_prob(pitch) if self.pitch else 0.0)
+    def log_prob(self, vectors: Tensor) -> Tensor:  # (..., numbers) -> (...)
+        "The log density of pitch and vector together, in nats; labels do not enter."
+        if vectors.shape[-1:] != (sum(self.numbers),):
+            raise Refused(f"rows hold {sum(self.numbers)} numbers, pitch and vector, not {tuple(vectors.shape)}")
+        pitch, z = self.split(vectors.reshape(-1, sum(self.numbers)))
+        total = self.log_prob_given(z, pitch) + (self.pitch.log_prob(pitch) if self.pitch else 0.0)
+        return total.view(vectors.shape[:-1])
 
 # %% ../nbs/37_mixtures.ipynb #13658238
 def pitch_from_base(pitch: Mixture, base: Tensor) -> Tensor:  # (B, 2) -> (B, 2)

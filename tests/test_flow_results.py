@@ -2,14 +2,16 @@
 
 import json
 import math
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from samplevae.batches import read_experiment
-from samplevae.config import open_run
+from samplevae.batches import Experiment, read_experiment, run_chapter
+from samplevae.config import Config, open_run
 from samplevae.files import CLONE
 from samplevae.flow_results import (
     OWN,
@@ -21,8 +23,11 @@ from samplevae.flow_results import (
     measure_experiment,
     plot_priors,
     plot_rate_distortion,
+    require_comparable,
     results_path,
 )
+from samplevae.runs import Run
+from samplevae.settings import Refused
 
 
 def made_up_rows(apart, seeds=(1, 2, 3), posteriors=("gaussian", "iaf"), draws=2):
@@ -103,15 +108,29 @@ def test_the_file_of_results_holds_what_its_experiment_asks_for(name):
         assert {*priors, "model", "real, held out", "reconstructed"} <= {*of_training.set}, training
 
 
+def test_runs_that_differ_in_more_than_the_table_knows_are_refused(tmp_path):
+    base = Config.preset("smoke", seed=1)
+    runs = [Run(tmp_path / name, replace(base, **changes)) for name, changes in {"a": {}, "b": {"seed": 2}}.items()]
+    require_comparable(runs)
+    with pytest.raises(Refused, match="b differs in latent, too"):
+        require_comparable([runs[0], Run(tmp_path / "b", replace(base, latent=3, seed=2))])
+    with pytest.raises(Refused, match="give it another seed"):
+        require_comparable([*runs, Run(tmp_path / "c", base)])
+    require_comparable([runs[0], Run(tmp_path / "d", replace(base, joint_prior=True)), *runs[1:]])
+
+
 @pytest.mark.long
-def test_a_trained_run_is_measured_once(smoke_run, tmp_path):
-    path = tmp_path / "flows.json"
-    run = open_run(smoke_run)
-    rows = measure_experiment([run], path, draws=2)
+def test_the_chapter_measures_the_runs_of_an_experiment_and_makes_its_page(smoke_run, tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(smoke_run, folder / "one")
+    run_chapter(Experiment(folder, {"one": open_run(smoke_run).config}, "61_flow_results", "train"))
+    path, run = folder / "flows.json", open_run(folder / "one")
+    rows, written = pd.DataFrame(json.loads(path.read_text())["rows"]), path.stat().st_mtime_ns
+    assert str(folder) in json.loads(path.read_text())["command"]
     assert {"model", *run.config.priors} <= {*rows.set} and (rows.seed == run.config.seed).all()
     drawn = rows[rows.set == run.config.priors[0]]
     assert drawn.rate.notna().sum() == 1 and drawn["Fréchet, mel"].notna().sum() >= 1
     assert rows.loc[rows.set == "real, held out", "Fréchet, mel"].iloc[0] < drawn["Fréchet, mel"].mean()
-    written = path.stat().st_mtime_ns
-    pd.testing.assert_frame_equal(measure_experiment([run], path), rows)
-    assert path.stat().st_mtime_ns == written, "nothing is measured again"
+    assert len(measure_experiment([run], path)) == len(rows) and path.stat().st_mtime_ns == written, "measured once"
+    page = (folder / "report.html").read_text()
+    assert "How sure is a difference" in page and "What helped" not in page, "what is said of other runs is left out"
