@@ -121,7 +121,7 @@ def render(out: Path) -> Path:  # the first page
 def render_readme() -> str:
     "The text of the front page, as seen from the top of the clone."
     text, _ = MarkdownExporter(exclude_code_cell=True).from_filename(str(NOTEBOOKS / "index.ipynb"))
-    text = re.sub(r"\]\((images|sounds|\w+\.ipynb)", r"](nbs/\1", text)
+    text = re.sub(r"\]\((images|sounds|\w+\.ipynb)", r"](nbs/\1", text).replace("](../", "](")
     return "<!-- made from nbs/index.ipynb by `make readme`: change it there -->\n" + text.strip() + "\n"
 
 # %% ../nbs/99_book.ipynb #9b5c9284

@@ -212,9 +212,8 @@ def compare_priors(results: pd.DataFrame, columns: dict[str, int], against: str)
         for name in values:
             cells = {column: f"{values[name].mean():.{digits}f}"}
             if against in values and name not in (against, "real, held out", "reconstructed"):
-                cells[f"{column}, minus {against}"] = show_score(
-                    *mean_of_trainings(values[name] - values[against]), digits
-                )
+                apart = (values[name] - values[against]).groupby("seed").mean()  # whose sounds come in one order
+                cells[f"{column}, minus {against}"] = show_score(*mean_of_trainings(apart), digits)
             table.setdefault(name, {}).update(cells)
     return pd.DataFrame(table).T.fillna("")
 
@@ -237,7 +236,7 @@ def compare_posteriors(results: pd.DataFrame, prior: str, columns: dict[str, int
 
 # %% ../nbs/61_flow_results.ipynb #6a72ce54
 def plot_priors(results: pd.DataFrame, columns: list[str]) -> Figure:
-    "Each training a dot, by prior (rows of the picture) and posterior (colours); lines: floor and reconstructions."
+    "Each training a dot, by prior (rows of the picture) and posterior (colours); lines: real sounds, and reconstructions."
     first = by_training(results, columns[0])
     kinds = [
         name

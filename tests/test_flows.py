@@ -507,3 +507,13 @@ def test_a_killed_fit_goes_on_as_if_nothing_had_been(kind, tmp_path, monkeypatch
 
 def test_a_run_keeps_no_states_of_finished_fits(smoke_run):
     assert (smoke_run / "prior/spline.safetensors").exists() and not (smoke_run / "prior/fits").exists()
+
+
+@each_prior
+def test_rows_of_any_shape_have_a_density_and_others_are_refused(kind, fitted):
+    prior = fitted[kind, True]
+    rows = prior.sample((2, 3), seed=1)
+    assert torch.allclose(prior.log_prob(rows)[1, 2], prior.log_prob(rows[1, 2]), atol=1e-4)
+    assert prior.log_prob(prior.sample()).shape == () and prior.typicality(rows).shape == (2, 3)
+    with pytest.raises(Refused, match="rows hold 4 numbers"):
+        prior.log_prob(rows[..., 1:])
