@@ -202,7 +202,9 @@ class VampPrior(MixturePrior):
             prior.joint.factor = log_std.exp().clamp(min=0.01)
             return prior.joint.log_prob(rows)
 
-        maximise_likelihood(log_prob, [logits, mean, log_std], sounds, config.prior_steps, run, seed, rate=1e-2)
+        maximise_likelihood(
+            log_prob, [logits, mean, log_std], sounds, config.prior_steps, run, seed, rate=1e-2, name="vamp"
+        )
         weight, stds = logits.detach().softmax(0), log_std.detach().exp().clamp(min=0.01)
         prior.joint.weight, prior.joint.mean, prior.joint.factor = weight, mean.detach(), stds
         return prior.eval()

@@ -141,12 +141,13 @@ def maximise_likelihood(
     run: Run | None = None,
     seed: int = 0,
     rate: float = 3e-3,
+    name: str = "",  # of what is fitted: another kind may begin with the same numbers
 ) -> None:
     "Move the parameters to where draws of the sounds are most likely, by sounds that were set aside."
     order = torch.randperm(len(sounds), generator=torch.Generator().manual_seed(seed)).to(sounds.pitch.device)
     aside, rest = order[: len(order) // 10], order[len(order) // 10 :]
     held, begin = torch.cat([sounds.take(aside).draw() for _ in range(4)]), sounds.points()
-    path = run / "prior/fits" / hash_tensors([*parameters, held, begin], steps, rate) if run else None
+    path = run / "prior/fits" / hash_tensors([*parameters, held, begin], steps, rate, name) if run else None
     fit = Fit(parameters, steps, rate, path)
     fit.load()
     progress = Progress("prior", steps, run, fit.step)

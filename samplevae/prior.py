@@ -113,7 +113,9 @@ def fit_flow(
     for name, value in zip(("pitch_mean", "mean", "pitch_scale", "scale"), moments, strict=True):
         getattr(prior, name).copy_(value[0])
 
-    maximise_likelihood(lambda rows, _: prior.score(rows), [*prior.parameters()], sounds, steps, run, seed)
+    maximise_likelihood(
+        lambda rows, _: prior.score(rows), [*prior.parameters()], sounds, steps, run, seed, name=kind.__name__
+    )
     return prior.eval()
 
 # %% ../nbs/38_prior.ipynb #dd26b606

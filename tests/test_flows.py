@@ -517,3 +517,11 @@ def test_rows_of_any_shape_have_a_density_and_others_are_refused(kind, fitted):
     assert prior.log_prob(prior.sample()).shape == () and prior.typicality(rows).shape == (2, 3)
     with pytest.raises(Refused, match="rows hold 4 numbers"):
         prior.log_prob(rows[..., 1:])
+
+
+def test_kinds_that_begin_with_the_same_weights_are_not_taken_for_each_other(tmp_path):
+    sounds, config = two_kinds()[0], PriorConfig(prior_steps=40, flow_layers=2)
+    run = Run(tmp_path, config)
+    for kind in "realnvp", "maf":
+        alone, in_run = PRIORS[kind].fit(sounds, config), PRIORS[kind].fit(sounds, config, run)
+        assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), in_run.parameters(), strict=True)), kind
