@@ -262,6 +262,8 @@ def plot_priors(results: pd.DataFrame, columns: list[str]) -> Figure:
             if name in values:
                 axis.axvline(values[name].mean(), color="0.5", ls=style, lw=1, label=name)
         axis.set(title=column, yticks=range(len(kinds)), yticklabels=kinds)
+        if column.startswith("Fréchet"):
+            axis.set_xscale("log"), axis.xaxis.set_major_formatter("{x:g}"), axis.xaxis.set_minor_formatter("")
     axes[-1].legend(fontsize=7)
     return figure
 
@@ -280,7 +282,7 @@ def plot_rate_distortion(results: pd.DataFrame, kinds: list[str], columns: list[
             axis.plot(middle[column], middle.off, "o-", ms=4, lw=1, color=COLOURS[number], label=kind)
             axis.scatter(points[column], points.off, s=6, color=COLOURS[number], alpha=0.5)
             for beta, point in middle.iterrows() if not number else ():
-                axis.annotate(f" β {beta:g}", point[[column, "off"]], fontsize=7)
+                axis.annotate(f"β {beta:g}", point[[column, "off"]], (0, 7), textcoords="offset points", fontsize=7)
         axis.set(xlabel=column + (", nats" if column == "rate" else ""), xscale="log")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5))), axis.xaxis.set_minor_formatter("")
         axis.xaxis.set_major_formatter("{x:g}")
