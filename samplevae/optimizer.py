@@ -106,7 +106,7 @@ class Fit:
         if self.path:
             states = {name: getattr(self, name).state_dict() for name in ("optimizer", "schedule")}
             values = {"step": self.step, "best": self.best, "kept": self.kept, "random": torch.get_rng_state()}
-            with suppress(OSError), atomic_write(self.path) as beside:
+            with suppress(OSError, RuntimeError), atomic_write(self.path) as beside:  # torch has an error of its own
                 torch.save(states | values | {"parameters": [p.detach() for p in self.parameters]}, beside)
 
     def load(self) -> None:
