@@ -115,9 +115,12 @@ class Fit:
             return
         try:
             state = torch.load(self.path, map_location=self.parameters[0].device, weights_only=True)
-        except Exception:  # whatever a damaged file leads to
+            values = [state[name] for name in ("optimizer", "schedule", "random", "step", "best", "kept")]
+            pairs = [*zip(self.parameters, state["parameters"], values[-1], strict=True)]
+            assert all(a.shape == b.shape == c.shape for a, b, c in pairs), "another fit's"
+        except Exception:  # whatever a damaged or foreign file leads to
             return
-        for parameter, value in zip(self.parameters, state["parameters"], strict=True):
+        for parameter, value, _ in pairs:
             parameter.data.copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

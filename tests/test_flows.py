@@ -499,8 +499,8 @@ def test_a_killed_fit_goes_on_as_if_nothing_had_been(kind, tmp_path, monkeypatch
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
     other = PRIORS[kind].fit(sounds, PriorConfig(prior_steps=30, flow_layers=2), run)  # other settings begin anew
     assert len(steps) == 61 + 30 and other is not resumed
-    for path in (tmp_path / "killed/prior/fits").iterdir():
-        path.write_bytes(b"damaged")
+    for number, path in enumerate(sorted((tmp_path / "killed/prior/fits").iterdir())):
+        path.write_bytes(b"damaged") if number else torch.save({"step": 3, "parameters": []}, path)
     again = PRIORS[kind].fit(sounds, config, run)
     assert len(steps) == 91 + 60 and torch.equal(again.sample((5,), seed=1), whole.sample((5,), seed=1))
 
