@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SHIPPED_DRUMNET', 'EMBEDDINGS', 'mel_embedding', 'align_sounds', 'Embedding', 'read_cached', 'as_batch',
-           'content_hash', 'mel', 'resample_batch', 'DrumNet', 'with_frequent_labels', 'log_mel_of_store',
-           'fit_drumnet', 'make_drumnet', 'drumnet', 'drumnet_for_store']
+__all__ = ['SHIPPED_DRUMNET', 'EMBEDDINGS', 'mel_embedding', 'align_sounds', 'Embedding', 'read_cached', 'as_batch', 'mel',
+           'resample_batch', 'DrumNet', 'with_frequent_labels', 'log_mel_of_store', 'fit_drumnet', 'make_drumnet',
+           'drumnet', 'drumnet_for_store']
 
 # %% ../nbs/40_embeddings.ipynb #8da85e49
 import hashlib
@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 # %% ../nbs/40_embeddings.ipynb #1b3a5025
 from .audio import PRE_ONSET, find_onset
-from .files import atomic_write, cache_folder, exclusive_lock, file_hash, write_array
+from .files import atomic_write, cache_folder, exclusive_lock, file_hash, hash_tensors, write_array
 from .reconstruction import log_mel, mel_filters
 from .runs import Progress, Run
 from .settings import Refused
@@ -94,7 +94,7 @@ class Embedding:
         path = (
             cache_folder()
             / "embeddings"
-            / f"{self.name.replace(':', '-')}-{content_hash(sounds, rate, self.key, 'aligned')}.npy"
+            / f"{self.name.replace(':', '-')}-{hash_tensors([sounds], rate, self.key, 'aligned')}.npy"
         )
         if (points := read_cached(path, len(sounds))) is not None:
             return points
@@ -137,13 +137,6 @@ def as_batch(sounds: Tensor | np.ndarray | Sequence[Tensor]) -> Tensor:  # (n, T
     if not sounds.sum().isfinite() and (bad := int((~sounds.isfinite().all(1)).sum())):  # the sum is quick to tell
         raise Refused(f"{bad} of {len(sounds)} sounds hold NaN or infinite samples")
     return sounds.detach().float().cpu().contiguous()
-
-
-def content_hash(sounds: Tensor, rate: int, *others: object) -> str:  # (n, T)
-    "A hash of the samples themselves, and of whatever else matters."
-    found = hashlib.sha256(repr((tuple(sounds.shape), rate, others)).encode())
-    found.update(sounds.numpy().data)
-    return found.hexdigest()[:32]
 
 # %% ../nbs/40_embeddings.ipynb #4f5db485
 def mel() -> Embedding:

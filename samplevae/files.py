@@ -7,7 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['CLONE', 'atomic_write', 'write_json', 'write_array', 'read_json', 'write_tensors', 'staging_folder', 'replace_folder',
-           'folder_fingerprint', 'file_hash', 'cache_folder', 'benchmark_result', 'exclusive_lock', 'handle_signals']
+           'folder_fingerprint', 'file_hash', 'hash_tensors', 'cache_folder', 'benchmark_result', 'exclusive_lock',
+           'handle_signals']
 
 # %% ../nbs/91_files.ipynb #19916db1
 import hashlib
@@ -17,7 +18,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
@@ -130,6 +131,15 @@ def file_hash(path: Path) -> str:
     "The sha256 of the content of a file."
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_tensors(tensors: Iterable[torch.Tensor], *others: object) -> str:
+    "The numbers of tensors, their shapes, and whatever else matters -> a hash."
+    found = hashlib.sha256(repr(others).encode())
+    for tensor in tensors:
+        found.update(repr(tuple(tensor.shape)).encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().data)
+    return found.hexdigest()[:32]
 
 # %% ../nbs/91_files.ipynb #6ad8f421
 CLONE = Path(samplevae.__file__).resolve().parent.parent  # in a clone, the chapters are in its folder nbs

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['USUAL', 'OWN', 'RESULTS', 'embed_and_score', 'label_accuracy', 'about_training', 'more_priors', 'measure_run',
-           'require_comparable', 'results_path', 'read_results', 'measure_experiment', 'by_training',
-           'mean_of_trainings', 'show_score', 'compare_priors', 'compare_posteriors', 'plot_priors',
-           'plot_rate_distortion']
+__all__ = ['USUAL', 'WEIGHTS', 'OWN', 'RESULTS', 'embed_and_score', 'label_accuracy', 'about_training', 'more_priors',
+           'measure_run', 'require_comparable', 'results_path', 'read_results', 'which_training', 'is_measured',
+           'measure_experiment', 'by_training', 'mean_of_trainings', 'show_score', 'compare_priors',
+           'compare_posteriors', 'plot_priors', 'plot_rate_distortion']
 
 # %% ../nbs/61_flow_results.ipynb #65ce0bc7
 import math
@@ -32,10 +32,10 @@ from .aisfx import aisfx, find_aisfx_checkpoint
 from .dataset import prepare_store
 from .display import COLOURS
 from .embeddings import Embedding, drumnet_for_store, mel
-from .files import CLONE, read_json, write_json
+from .files import CLONE, file_hash, read_json, write_json
 from .metrics import all_metrics
 from .monitoring import held_out
-from .parallel import results_in_order
+from .parallel import end_with_parent, results_in_order
 from .prior import PRIORS, FlowPrior, Prior, fit_priors, fitted_kinds, generate, load_prior
 from .rates import measure_model, measure_prior
 from .runs import Progress, Run, hardware
@@ -83,6 +83,7 @@ def label_accuracy(
 
 # %% ../nbs/61_flow_results.ipynb #bb92ad70
 USUAL = 0.002  # β of the presets
+WEIGHTS = "vae/model.safetensors"
 
 
 def about_training(config: Config) -> dict[str, Any]:
@@ -108,7 +109,8 @@ def more_priors(
 # %% ../nbs/61_flow_results.ipynb #1dc021e1
 def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
     "A trained run -> rows: one of the model, one of each prior, and of every set of sounds."
-    store, about, model = prepare_store(run), about_training(run.config), SampleVAE.from_pretrained(run / "vae")
+    store, model = prepare_store(run), SampleVAE.from_pretrained(run / "vae")
+    about = about_training(run.config) | {"weights": file_hash(run / WEIGHTS)}
     if not run.finished("prior"):
         with run.stage("prior"):
             fit_priors(run, store, model)
@@ -165,20 +167,29 @@ def read_results(path: Path = RESULTS) -> pd.DataFrame:
     return pd.DataFrame((read_json(path) or {"rows": []})["rows"])
 
 
+def which_training(row: dict[str, Any]) -> tuple[Any, ...]:
+    "A row -> the training that it is of."
+    return row["posterior"], row["beta"], row["seed"]
+
+
+def is_measured(run: Run, known: dict[tuple[Any, ...], str | None]) -> bool:
+    "Whether a trained run is among the known trainings, with its weights; where none are noted, with any."
+    return known.get(which_training(about_training(run.config)), "") in (None, file_hash(run / WEIGHTS))
+
+
 def measure_experiment(runs: list[Run], path: Path = RESULTS, draws: int = 3) -> pd.DataFrame:
-    "Measure the trained runs that are not in the file yet, and add their rows to it."
-    own = f"samplevae batch nbs/experiments/{path.stem}.yaml"
-    command = own if path.parent == RESULTS.parent else f"61_flow_results, on the runs in {path.parent}"
-    empty = {"command": command, "hardware": hardware()}
+    "Measure the trained runs that are not in the file yet, or with other weights, and put their rows into it."
+    place = f"nbs/experiments/{path.stem}.yaml" if path.parent == RESULTS.parent else path.parent
+    empty = {"command": f"samplevae batch, {place}", "hardware": hardware()}
     kept = read_json(path) or empty | {"rows": []}
-    done = {(row["posterior"], row["beta"], row["seed"]) for row in kept["rows"]}
     require_comparable(runs)
-    todo = [run for run in runs if run.finished("train") and (*about_training(run.config).values(),) not in done]
+    known = {which_training(row): row.get("weights") for row in kept["rows"]}
+    todo = [run for run in runs if run.finished("train") and not is_measured(run, known)]
     jobs, progress = max(1, (os.cpu_count() or 1) // torch.get_num_threads()), Progress("runs", len(todo))
     measure = partial(measure_run, draws=draws)
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent) as pool:
         for number, (_, rows) in enumerate(results_in_order(pool, measure, todo, 2 * jobs), 1):
-            kept["rows"] += rows
+            kept["rows"] = [row for row in kept["rows"] if which_training(row) != which_training(rows[0])] + rows
             write_json(path, kept)
             progress.update(number)
     return pd.DataFrame(kept["rows"])
@@ -219,8 +230,9 @@ def compare_priors(results: pd.DataFrame, columns: dict[str, int], against: str)
 
 
 def compare_posteriors(results: pd.DataFrame, prior: str, columns: dict[str, int]) -> pd.DataFrame:
-    "A row for each posterior: its model and one prior, means over trainings and differences from the Gaussian, by seed."
+    "A row for each posterior: its model and one prior, means over trainings and differences from the Gaussian (or the first there is), by seed."
     table: dict[str, dict[str, str]] = {}
+    base = "gaussian" if "gaussian" in {*results.posterior} else results.posterior.iloc[0]
     for column, digits in columns.items():
         values = by_training(results, column)
         for name in (prior, "model", "reconstructed"):
@@ -228,9 +240,9 @@ def compare_posteriors(results: pd.DataFrame, prior: str, columns: dict[str, int
                 by_posterior = values[name].dropna().unstack("posterior")
                 title = column if name == prior else f"{column}, {name}".removesuffix(", model")
                 for posterior in by_posterior:
-                    apart = mean_of_trainings(by_posterior[posterior] - by_posterior["gaussian"])
+                    apart = mean_of_trainings(by_posterior[posterior] - by_posterior[base])
                     cells = {title: f"{by_posterior[posterior].mean():.{digits}f}"}
-                    cells |= {f"{title}, minus gaussian": show_score(*apart, digits)} if posterior != "gaussian" else {}
+                    cells |= {f"{title}, minus {base}": show_score(*apart, digits)} if posterior != base else {}
                     table.setdefault(posterior, {}).update(cells)
     return pd.DataFrame(table).T.fillna("")
 
@@ -251,13 +263,9 @@ def plot_priors(results: pd.DataFrame, columns: list[str]) -> Figure:
         for place, kind in enumerate(kinds):
             for number, posterior in enumerate(posteriors):
                 dots = values[kind].xs(posterior, level="posterior")
-                axis.scatter(
-                    dots,
-                    [place + 0.15 * (number - 1.5)] * len(dots),
-                    s=10,
-                    color=COLOURS[number],
-                    label=posterior if not place else None,
-                )
+                heights = [place + 0.15 * (number - 1.5)] * len(dots)
+                label = posterior if not place else None
+                axis.scatter(dots, heights, s=10, color=COLOURS[number], label=label)
         for name, style in ("real, held out", ":"), ("reconstructed", "--"):
             if name in values:
                 axis.axvline(values[name].mean(), color="0.5", ls=style, lw=1, label=name)

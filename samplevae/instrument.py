@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['STORED', 'IN_PAGE', 'PAGE', 'wav_bytes', 'save_new_sounds', 'storage_type', 'write_pack', 'prior_tensors',
-           'decodes_in_page', 'page_config', 'training_data', 'pack_instrument', 'describe_source', 'bundle_modules',
-           'worker_script', 'escape_script', 'page_html', 'write_page', 'load_to_play', 'page_is_current',
-           'write_instrument']
+__all__ = ['STORED', 'IN_PAGE', 'PAGE', 'wav_bytes', 'save_new_sounds', 'storage_type', 'write_pack', 'page_kind',
+           'prior_tensors', 'decodes_in_page', 'page_config', 'training_data', 'pack_instrument', 'describe_source',
+           'bundle_modules', 'worker_script', 'escape_script', 'page_html', 'write_page', 'load_to_play',
+           'page_is_current', 'write_instrument']
 
 # %% ../nbs/51_instrument.ipynb #2b702722
 import base64
@@ -96,9 +96,14 @@ IN_PAGE = {
 }  # kinds that the page knows; where it knows none, dice are plain steps
 
 
+def page_kind(prior: nn.Module) -> str:
+    "The name of a prior's kind on the page, empty where it knows none: a flow of one dimension has no coupling layers."
+    return IN_PAGE.get(type(prior), "") if prior.sizes["latent"] > 1 or not isinstance(prior, FlowPrior) else ""
+
+
 def prior_tensors(prior: nn.Module) -> dict[str, np.ndarray]:
     "The weights of a prior as page/prior.js reads them; those of a flow with their masks multiplied in."
-    if type(prior) not in IN_PAGE:
+    if not page_kind(prior):
         return {}
     state, plain = prior.state_dict(), ("pitch.", "joint.", "mean", "scale", "pitch_mean", "pitch_scale")
     tensors = {f"prior.{name}": value.numpy() for name, value in state.items() if name.startswith(plain)}
@@ -120,9 +125,6 @@ def decodes_in_page(config: ModelConfig) -> bool:
 def page_config(model: SampleVAE, prior: nn.Module) -> dict[str, Any]:
     "What the page has to know of a model and its prior."
     config, size = model.config, SIZES[model.config.size]
-    kind = IN_PAGE.get(type(prior), "")
-    if kind == "flow" and config.latent < 2:
-        kind = ""  # a flow of one dimension has no coupling layers
     own = {
         "width": size.frames,
         "depth": size.depth,
@@ -130,7 +132,7 @@ def page_config(model: SampleVAE, prior: nn.Module) -> dict[str, Any]:
         "latent": int(np.prod(model.shape)),
         "numbers": config.pitch_dims + int(np.prod(model.shape)),
     }
-    return asdict(config) | own | {"prior": kind, "flow_layers": prior.sizes.get("layers", 0)}
+    return asdict(config) | own | {"prior": page_kind(prior), "flow_layers": prior.sizes.get("layers", 0)}
 
 # %% ../nbs/51_instrument.ipynb #dcc92c51
 @torch.no_grad()

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['orthogonalize', 'Muon', 'OptimizerConfig', 'build_optimizers', 'learning_rate_factor', 'Fit', 'hash_tensors',
-           'maximise_likelihood']
+__all__ = ['orthogonalize', 'Muon', 'OptimizerConfig', 'build_optimizers', 'learning_rate_factor', 'Fit', 'maximise_likelihood']
 
 # %% ../nbs/33_optimizer.ipynb #3a4cbbf6
-import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 # %% ../nbs/33_optimizer.ipynb #4208629d
-from .files import atomic_write
+from .files import atomic_write, hash_tensors
 from .runs import Progress
 from .settings import Settings, setting
 
@@ -127,14 +125,6 @@ class Fit:
         torch.set_rng_state(state["random"].cpu())
         self.step, self.best, self.kept = state["step"], state["best"], state["kept"]
 
-
-def hash_tensors(tensors: Iterable[Tensor], *others: object) -> str:
-    "A hash of numbers, and of whatever else matters."
-    found = hashlib.sha256(repr(others).encode())
-    for tensor in tensors:
-        found.update(tensor.detach().cpu().contiguous().numpy().data)
-    return found.hexdigest()[:16]
-
 # %% ../nbs/33_optimizer.ipynb #547928b4
 def maximise_likelihood(
     log_prob: Callable[[Tensor, Tensor], Tensor],  # rows (B, numbers) and which sounds they are (B,) -> (B,)
@@ -149,8 +139,9 @@ def maximise_likelihood(
     "Move the parameters to where draws of the sounds are most likely, by sounds that were set aside."
     order = torch.randperm(len(sounds), generator=torch.Generator().manual_seed(seed)).to(sounds.pitch.device)
     aside, rest = order[: len(order) // 10], order[len(order) // 10 :]
-    held, begin = torch.cat([sounds.take(aside).draw() for _ in range(4)]), sounds.points()
-    path = run / "prior/fits" / hash_tensors([*parameters, held, begin], steps, rate, name) if run else None
+    held = torch.cat([sounds.take(aside).draw() for _ in range(4)])
+    mark = hash_tensors([*parameters, held, sounds.points()], steps, rate, name)
+    path = run / "prior/fits" / mark if run else None
     fit = Fit(parameters, steps, rate, path)
     fit.load()
     progress = Progress("prior", steps, run, fit.step)

@@ -132,5 +132,10 @@ def test_the_chapter_measures_the_runs_of_an_experiment_and_makes_its_page(smoke
     assert drawn.rate.notna().sum() == 1 and drawn["Fréchet, mel"].notna().sum() >= 1
     assert rows.loc[rows.set == "real, held out", "Fréchet, mel"].iloc[0] < drawn["Fréchet, mel"].mean()
     assert len(measure_experiment([run], path)) == len(rows) and path.stat().st_mtime_ns == written, "measured once"
+    for row in (kept := json.loads(path.read_text()))["rows"]:
+        row["weights"] = "of another training"
+    path.write_text(json.dumps(kept))
+    renewed = measure_experiment([run], path)
+    assert len(renewed) == len(rows) and set(renewed.weights) == set(rows.weights), "measured again, in its place"
     page = (folder / "report.html").read_text()
     assert "How sure is a difference" in page and "What helped" not in page, "what is said of other runs is left out"
