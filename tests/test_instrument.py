@@ -176,3 +176,10 @@ def test_a_trained_model_and_its_prior_are_the_same_in_the_page(smoke_run):
     done = run_in_node(program, pack_of(model, prior, "f32"), base=base, z=z)
     assert np.abs(done["waves"].reshape(waves.shape) - waves).max() < 1e-4  # of few steps: pitches up to 20 kHz
     assert np.abs(done["vectors"].reshape(z.shape) - z.numpy()).max() < 1e-3
+
+
+def test_a_flow_of_one_dimension_is_left_to_plain_steps():
+    model, prior = SampleVAE(latent=1, size="tiny", seconds=0.25), FlowPrior(1, 2)
+    assert page_config(model, prior)["prior"] == "" and prior_tensors(prior) == {}
+    model, prior = SampleVAE(latent=2, size="tiny", seconds=0.25), FlowPrior(2, 2)
+    assert page_config(model, prior)["prior"] == "flow" and prior_tensors(prior)
