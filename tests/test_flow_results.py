@@ -139,3 +139,14 @@ def test_the_chapter_measures_the_runs_of_an_experiment_and_makes_its_page(smoke
     assert len(renewed) == len(rows) and set(renewed.weights) == set(rows.weights), "measured again, in its place"
     page = (folder / "report.html").read_text()
     assert "How sure is a difference" in page and "What helped" not in page, "what is said of other runs is left out"
+
+
+def test_trainings_of_one_seed_count_once():
+    "Where what is near and far differs by the seed alone, four posteriors say no more than one."
+    rows = made_up_rows(0.0, posteriors=("gaussian", "full", "iaf", "spline"))
+    rows.loc[rows.set == "far", "rate"] += 0.1 * rows.seed
+    tables = [
+        compare_priors(part, {"rate": 2}, "near").loc["far", "rate, minus near"]
+        for part in (rows, rows[rows.posterior == "gaussian"])
+    ]
+    assert tables[0] == tables[1] == "0.20 [0.03, 0.37]"
