@@ -23,7 +23,7 @@ setup(
     author=settings["author"],
     license=settings["license"],
     packages=["samplevae"],
-    package_data={"samplevae": ["*.safetensors", "page/*"]},
+    package_data={"samplevae": ["*.safetensors", "page/*", "instruments/*/*", "instruments/*/*/*"]},
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=f">={settings['min_python']}",

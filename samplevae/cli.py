@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['OPTION_OF_SETTING', 'build_parser', 'add_run_commands', 'add_evaluate_command', 'add_generate_command',
            'add_play_command', 'parse_changes', 'gather_changes', 'run_or_train', 'evaluate_command', 'parse_label',
-           'generate_command', 'newest_run', 'run_to_play', 'play_command', 'dispatch', 'main']
+           'generate_command', 'instruments_command', 'publish_command', 'newest_run', 'run_to_play', 'play_command',
+           'dispatch', 'main']
 
 # %% ../nbs/98_cli.ipynb #8625d202
 import argparse
@@ -32,6 +33,7 @@ from .report import text_table
 from .runs import is_run
 from .settings import Refused, Stopped
 from .sources import parse_source
+from .vae import PUBLISHED, locate
 
 # %% ../nbs/98_cli.ipynb #d236cd53
 def build_parser() -> argparse.ArgumentParser:
@@ -54,6 +56,11 @@ def build_parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="the numbers of a run, how far it is, and where things are")
     show.add_argument("run", help="folder of the run")
     commands.add_parser("settings", help="all settings, with their values in each preset")
+    commands.add_parser("instruments", help="those that come with the package")
+    publish = commands.add_parser("publish", help="what is needed of a run to play it elsewhere, as a folder")
+    publish.add_argument("run", type=Path, help="folder of a finished run")
+    publish.add_argument("folder", type=Path, help="where it goes")
+    publish.add_argument("--limits", default="", help="what it cannot do, for its card")
     return top
 
 
@@ -65,6 +72,7 @@ def add_run_commands(commands: Any) -> None:
         add = command.add_argument
         add("--preset", help="smoke (a trial), cpu (minutes on two cores), gpu or thesis; default: cpu")
         add("--data", help="a folder of sounds, nsynth:FOLDER, maestro:FOLDER; default: the synthesiser")
+        add("--start", help="begin from a published instrument (samplevae instruments), or from a run")
         add("--out", default="", help="folder of the run; default: outputs/PRESET, or outputs/PRESET-DATA")
         add(
             "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; see: samplevae settings"
@@ -88,13 +96,13 @@ def add_evaluate_command(commands: Any) -> None:
     add("--trust", action="store_true", help="load RAVE exports, which can run code of whoever made them")
 
 # %% ../nbs/98_cli.ipynb #2b85cb83
-OPTION_OF_SETTING = {name: name for name in ("preset", "data", "devices", "nodes")} | {"device": "accelerator"}
+OPTION_OF_SETTING = {name: name for name in ("preset", "data", "start", "devices", "nodes")} | {"device": "accelerator"}
 
 
 def add_generate_command(commands: Any) -> None:
     "`generate`."
     add = commands.add_parser("generate", help="new sounds from a run, as WAV files").add_argument
-    add("run", type=Path, help="folder of the run")
+    add("run", type=Path, help="folder of the run, or a published instrument")
     add("-n", type=int, default=16, dest="count", help="how many; default: 16")
     add("--label", default="", help="kick; or several with their shares: kick=0.6,tom=0.4")
     add("--pitch", type=float, help="in Hz")
@@ -113,7 +121,8 @@ def add_generate_command(commands: Any) -> None:
 def add_play_command(commands: Any) -> None:
     "`play`."
     add = commands.add_parser("play", help="the instrument of a run, in the browser").add_argument
-    add("what", nargs="?", type=Path, help="a run, or a folder of sounds; default: the newest run in outputs")
+    newest = "the newest run in outputs, or the instrument one-shots"
+    add("what", nargs="?", type=Path, help=f"a run, a published instrument, or a folder of sounds; default: {newest}")
     add("--serve", action="store_true", help="decode here instead of in the page, at 127.0.0.1: any head")
     add("--port", type=int, default=0, help="of the server; default: any that is free")
     add("--no-browser", action="store_true", help="do not open it, only say where it is")
@@ -190,6 +199,22 @@ def generate_command(options: argparse.Namespace) -> str:  # where they are
     save_new_sounds(out, re.sub(r"[^\w.-]+", "-", options.label) or "new", sounds.numpy(), model.config.sample_rate)
     return f"{len(sounds)} sounds  {out}"
 
+# %% ../nbs/98_cli.ipynb #f07e8e9f
+def instruments_command() -> str:
+    "The instruments that come with the package, and what to do with them."
+    from samplevae.published import list_published
+
+    rows = list_published()
+    use = "samplevae play NAME, generate NAME, run --data FOLDER --start NAME; what each is: {}/NAME/README.md"
+    return f"{text_table(rows)}\n\n{use.format(PUBLISHED)}" if rows else "none came with this package"
+
+
+def publish_command(options: argparse.Namespace) -> str:  # where it is
+    "Options -> the folder of an instrument."
+    from samplevae.published import publish
+
+    return f"instrument  {publish(open_run(options.run.expanduser()), options.folder.expanduser(), options.limits)}"
+
 # %% ../nbs/98_cli.ipynb #c0ffee02
 def newest_run(folder: Path = Path("outputs")) -> Path | None:
     "The run in a folder that was trained last."
@@ -198,19 +223,18 @@ def newest_run(folder: Path = Path("outputs")) -> Path | None:
 
 
 def run_to_play(what: Path | None) -> Path:
-    "A run, or a folder of sounds (which is learned from first), or nothing (the newest run) -> a run; asks before it trains."
-    if what is not None and not what.expanduser().is_dir():
-        raise Refused(f"there is no folder {what}: give a run, or a folder of sounds")
-    run = newest_run() if what is None else what.expanduser()
-    if run and (run / "vae").is_dir():
+    "A run, an instrument, a folder of sounds (which is learned from first), or nothing (the newest run) -> what can be played; asks before it trains."
+    run = locate(what or newest_run() or "one-shots")
+    if not run.is_dir():
+        raise Refused(f"there is no folder {run}: give a run, a published instrument, or a folder of sounds")
+    if (run / "vae").is_dir():
         return run
-    if run and is_run(run):
+    if is_run(run):
         raise Refused(f"the run {run} is not trained to its end: samplevae run, with the same settings, goes on")
-    command = ["run", "--data", str(run)] if run else ["run"]
-    out = Path("outputs") / (f"cpu-{run.resolve().name}" if run else "cpu")
+    command, out = ["run", "--data", str(run)], Path("outputs") / f"cpu-{run.resolve().name}"
     if not (out / "vae").is_dir() or not open_run(out).finished("prior"):
-        how = " ".join(["samplevae", *command]) if run else "make run"
-        text = f"there is no instrument {f'of {run}' if run else 'here'} yet: {how} makes one in ten minutes"
+        how = " ".join(["samplevae", *command])
+        text = f"there is no instrument of {run} yet: {how} makes one in ten minutes"
         if not sys.stdin.isatty() or input(f"{text}. Now? [y/N] ").strip().lower() not in ("y", "yes"):
             raise Refused(text)
         if main(command):
@@ -223,19 +247,21 @@ def play_command(options: argparse.Namespace) -> None:
     import webbrowser
 
     from samplevae.instrument import load_to_play, page_is_current, write_page
+    from samplevae.published import is_published, load_published
 
-    run = open_run(run_to_play(options.what))
+    run = run_to_play(options.what)
+    load_parts = (lambda: load_published(run)) if is_published(run) else (lambda: load_to_play(open_run(run)))
     if options.serve:
         from samplevae.playing import PlayedModel, make_server
 
-        server, address = make_server(PlayedModel(*load_to_play(run), run.path.name), run.path.name, options.port)
+        server, address = make_server(PlayedModel(*load_parts(), run.name), run.name, options.port)
         print(f"play    {address}\nCtrl-C ends it", flush=True)
         options.no_browser or webbrowser.open(address)
         return server.serve_forever()
-    if not page_is_current(run):
+    page = (Path("outputs/instruments") / run.name if is_published(run) else run) / "play.html"
+    if not page_is_current(page, run):
         print("packing the instrument ...", file=sys.stderr)
-        write_page(run.path, *load_to_play(run))
-    page = run / "play.html"
+        write_page(page.parent, *load_parts())
     print(f"play    {page} (one file, without a network)")
     options.no_browser or webbrowser.open(page.resolve().as_uri())
 
@@ -250,6 +276,10 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
         print(evaluate_command(options))
     elif options.command == "generate":
         print(generate_command(options))
+    elif options.command == "instruments":
+        print(instruments_command())
+    elif options.command == "publish":
+        print(publish_command(options))
     elif options.command == "play":
         play_command(options)
     elif options.command in ("run", "train"):

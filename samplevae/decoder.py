@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HEADS', 'DecoderConfig', 'repeat_draws', 'IstftHead', 'upsampling_stack', 'ParallelNoise', 'RaveHead', 'MelganHead',
-           'Decoder']
+           'sounding_frames', 'Gate', 'Decoder']
 
 # %% ../nbs/27_decoder.ipynb #47c72467
 from collections.abc import Callable
@@ -49,6 +49,7 @@ class DecoderConfig(EncoderConfig):
     modulation: str = setting(
         "sigmoid", "train", "amplitude modulation in the heads rave and melgan", choices=("none", "sigmoid", "loudness")
     )
+    gate: bool = setting(True, "train", "whether the decoder says when a sound has ended, and is silent from then on")
 
     def check(self) -> None:
         super().check()
@@ -168,6 +169,34 @@ class MelganHead(nn.Module):
 
 HEADS["melgan"] = MelganHead
 
+# %% ../nbs/27_decoder.ipynb #3582a3d2
+def sounding_frames(x: Tensor, hop: int, frames: int) -> Tensor:  # (B, T) -> (B, frames)
+    "1 for the frames up to the last moment within 60 dB of the peak, 0 for those after it."
+    level = F.pad(x.abs(), (0, hop * frames - x.shape[1])).unflatten(1, (frames, hop)).amax(2)
+    heard = (level > 1e-3 * level.amax(1, keepdim=True)).to(x)
+    return heard.flip(1).cummax(1).values.flip(1)
+
+
+class Gate(nn.Module):
+    "Columns to the decision, frame by frame, whether the sound still goes on."
+
+    def __init__(self, width: int, hop: int) -> None:
+        super().__init__()
+        self.hop, self.layer = hop, nn.Conv1d(width, 8, 1)  # eight frames in a column
+        nn.init.constant_(self.layer.bias, 2.0)  # open, until it knows better
+
+    def forward(self, h: Tensor) -> Tensor:  # (B, C, columns) -> (B, F), logits
+        return full_precision(self.layer(F.gelu(h))).transpose(1, 2).flatten(1)
+
+    def decide(self, logits: Tensor, sure: float = 0.5) -> Tensor:  # (B, F) -> (B, F)
+        "1 for the frames before the most likely end, 0 for those after it; what goes on has to be more likely by `sure`."
+        gain = F.pad((logits - sure).cumsum(1), (1, 0))  # of an end after 0, 1, 2 ... frames, beside one at once
+        return (torch.arange(logits.shape[1], device=logits.device) < gain.argmax(1, keepdim=True)).to(logits)
+
+    def envelope(self, gates: Tensor) -> Tensor:  # (B, F) -> (B, 1, F hop)
+        "From frame to frame along straight lines."
+        return F.interpolate(gates[:, None], scale_factor=self.hop, mode="linear")
+
 # %% ../nbs/27_decoder.ipynb #10e9cbb8
 class Decoder(nn.Module):
     "Vectors and their pitches to sounds."
@@ -180,8 +209,26 @@ class Decoder(nn.Module):
         self.project = linear or weight_normed(nn.Conv1d(n, width, 3, padding=1, bias=False))
         sizes = n, config.sample_rate, config.hop_length, 8 * columns, config.harmonics
         self.oscillator = HarmonicOscillator(*sizes) if config.pitch_dims else None
+        self.gate = Gate(width, config.hop_length) if config.gate else None
 
-    def forward(self, z: Tensor, pitch: Tensor, draws: int = 0) -> Tensor:  # (B, N) and (B, 2), or (B, N, columns)
+    def forward(
+        self,
+        z: Tensor,  # (B, N), or (B, N, columns)
+        pitch: Tensor,  # (B, 2), or (B, 0)
+        draws: int = 0,
+        sounding: Tensor | None = None,  # (B, F), the true gates, while it learns; none: its own
+    ) -> tuple[Tensor, Tensor | None]:
+        "Sounds (B or draws B, 1, T), and the logits of the gates (B, F)."
         joined = join_pitch(z, pitch) if self.oscillator else z
-        sound = full_precision(self.head(self.project(joined), draws))  # (B or draws B, 1, T)
-        return sound + repeat_draws(self.oscillator(pitch, joined), draws)[:, None] if self.oscillator else sound
+        h = self.project(joined)  # (B, C, columns)
+        sound = full_precision(self.head(h, draws))
+        sound = sound + repeat_draws(self.oscillator(pitch, joined), draws)[:, None] if self.oscillator else sound
+        if self.gate is None:
+            return sound, None
+        logits = self.gate(h)
+        gates = self.gate.decide(logits) if sounding is None else sounding
+        return sound * repeat_draws(self.gate.envelope(gates), draws), logits
+
+    def envelope(self, joined: Tensor) -> Tensor | float:  # (B, numbers) -> (B, T)
+        "The factor by which the gate makes sounds end; 1 where there is no gate."
+        return self.gate.envelope(self.gate.decide(self.gate(self.project(joined))))[:, 0] if self.gate else 1.0

@@ -95,7 +95,7 @@ class SpectrogramEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 1, T) -> (B, C, columns)
         power = torch.view_as_real(self.transform.stft(x[:, 0]) / self.transform.hop).square().sum(3)  # (B, F, bins)
-        return self.stages(self.first(((power + 1e-6).log() / 4 + 2.5).transpose(1, 2)))
+        return self.stages(self.first(((power + 1e-9).log() / 5 + 2.2).transpose(1, 2)))
 
 
 FRONT_ENDS["spectrogram"] = SpectrogramEncoder

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 # %% ../nbs/96_experiments.ipynb #3f6b8204
-from .config import Config, describe_run, describe_settings, preset_and_changes
+from .config import Config, START_SETTINGS, describe_run, describe_settings, preset_and_changes
 from .files import CLONE, cache_folder, read_json
 from .instrument import write_instrument
 from .parallel import terminating_children
@@ -28,6 +28,7 @@ from .report import text_table
 from .runs import Run, check_folder, pick_device
 from .settings import Refused, STAGES
 from .sources import parse_source
+from .vae import locate, read_about
 
 # %% ../nbs/96_experiments.ipynb #608cf385
 if TYPE_CHECKING:
@@ -265,4 +266,10 @@ def config_from_row(row: dict[str, Any]) -> Config:
         kind, place = parse_source(changes["data"])
         place = os.path.abspath(Path(place).expanduser()) if place else ""
         changes["data"] = place if kind == "folder" else f"{kind}:{place}".strip(":")
+    if start := changes.get("start"):
+        place = locate(start)
+        changes["start"] = os.path.abspath(place) if Path(start).expanduser().exists() else start
+        changes = (
+            read_about(place / "vae" if (place / "vae").is_dir() else place)["settings"] | START_SETTINGS | changes
+        )
     return Config.preset(str(row.get("preset", "cpu")), **changes)

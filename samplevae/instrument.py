@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['STORED', 'IN_PAGE', 'PAGE', 'wav_bytes', 'save_new_sounds', 'storage_type', 'write_pack', 'page_kind',
+__all__ = ['STORED', 'IN_PAGE', 'PlayData', 'PAGE', 'wav_bytes', 'save_new_sounds', 'storage_type', 'write_pack', 'page_kind',
            'prior_tensors', 'decodes_in_page', 'page_config', 'training_data', 'pack_instrument', 'describe_source',
            'bundle_modules', 'worker_script', 'escape_script', 'page_html', 'write_page', 'load_to_play',
            'page_is_current', 'write_instrument']
@@ -37,7 +37,7 @@ from .mixtures import GaussianPrior, MixturePrior, NormalPrior
 from .prior import FlowPrior, load_prior
 from .report import write_report
 from .settings import Refused
-from .vae import ModelConfig, SampleVAE
+from .vae import ModelConfig, SampleVAE, needs_32_bits
 from .vectors import encode_posteriors
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ STORED = {"f16": np.float16, "f32": np.float32, "u8": np.uint8}
 
 def storage_type(name: str, tensor: np.ndarray, precision: str = "mixed") -> str:
     "How a tensor is stored, by precision: f32, or mixed, where all that is large and makes no pitch has 16 bits."
-    exact = name.startswith(("decoder.oscillator.hidden", "decoder.oscillator.fall", "prior.pitch", "prior.joint"))
-    return "f32" if precision == "f32" or exact or tensor.size <= 64 else "f16"
+    exact = needs_32_bits(name, tensor.size) or name.startswith(("prior.pitch", "prior.joint"))
+    return "f32" if precision == "f32" or exact else "f16"
 
 
 def write_pack(header: dict[str, Any], tensors: dict[str, np.ndarray], types: dict[str, str]) -> bytes:
@@ -135,8 +135,11 @@ def page_config(model: SampleVAE, prior: nn.Module) -> dict[str, Any]:
     return asdict(config) | own | {"prior": page_kind(prior), "flow_layers": prior.sizes.get("layers", 0)}
 
 # %% ../nbs/51_instrument.ipynb #dcc92c51
+PlayData = tuple[dict[str, Any], dict[str, np.ndarray]]  # for the header, and arrays by name
+
+
 @torch.no_grad()
-def training_data(model: SampleVAE, store: Store, most: int = 4000) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def training_data(model: SampleVAE, store: Store, most: int = 4000) -> PlayData:
     "What the page has to know of the training sounds: numbers for the header, and vectors, labels and descriptors."
     sounds = store.split("train").sample(most)
     encoded = encode_posteriors(model, sounds)
@@ -154,17 +157,17 @@ def training_data(model: SampleVAE, store: Store, most: int = 4000) -> tuple[dic
     header = {
         "labels": labels[:255], "sounds": len(store.split("train")), "descriptors": list(DESCRIPTORS),
         "mean": vectors.mean(0).tolist(), "std": scale.tolist(), "spread": spread.tolist(),
-        "axes": axes[:8].tolist(), "low": low.tolist(), "high": high.tolist(), "descriptor_std": descriptors.std(0).clip(1e-2).tolist(),
+        "source": describe_source(store), "axes": axes[:8].tolist(), "low": low.tolist(), "high": high.tolist(), "descriptor_std": descriptors.std(0).clip(1e-2).tolist(),
     }  # fmt: skip
     return header, {"data.vectors": vectors, "data.kinds": kinds, "data.descriptors": descriptors}
 
 # %% ../nbs/51_instrument.ipynb #73f173f9
 def pack_instrument(
-    model: SampleVAE, prior: nn.Module, store: Store, name: str, weights: bool = True
+    model: SampleVAE, prior: nn.Module, sounds: Store | PlayData, name: str, weights: bool = True
 ) -> tuple[bytes, bytes]:
     "Decoder, prior and training sounds in one gzipped file, and the encoder in another; without weights, what a page needs beside a server."
     model, prior = model.cpu().eval(), prior.cpu()
-    header, data = training_data(model, store)
+    header, data = sounds if isinstance(sounds, tuple) else training_data(model, sounds)
     tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()} | prior_tensors(prior)
     types = {name: storage_type(name, tensor) for name, tensor in tensors.items()}
     types |= {"data.vectors": "f32", "data.descriptors": "f16", "data.kinds": "u8"}
@@ -178,7 +181,6 @@ def pack_instrument(
         "config": page_config(model, prior),
         "name": name,
         "id": identity,
-        "source": describe_source(store),
         "encodes": encodes,
     }
     parts = (header, (tensors if weights else {}) | data), ({}, encoder if weights and encodes else {})
@@ -252,14 +254,14 @@ def page_html(title: str, pack: bytes = b"", encoder: bytes = b"") -> str:
     )
 
 
-def write_page(run: Path, model: SampleVAE, prior: nn.Module, store: Store) -> Path:
+def write_page(run: Path, model: SampleVAE, prior: nn.Module, sounds: Store | PlayData) -> Path:
     "Write the instrument of a run beside it: `play.html`."
     if not decodes_in_page(model.config):
         head = f"head {model.config.head}, latent shape {model.config.latent_shape}"
         raise Refused(f"the page cannot decode this model by itself ({head}): samplevae play --serve plays it")
     page = Path(run) / "play.html"
     with atomic_write(page) as beside:
-        packs = pack_instrument(model, prior, store, Path(run).name)
+        packs = pack_instrument(model, prior, sounds, Path(run).name)
         beside.write_text(page_html(f"SampleVAE, {Path(run).name}", *packs), "utf-8")
     return page
 
@@ -275,15 +277,14 @@ def load_to_play(run: Run) -> tuple[SampleVAE, nn.Module, Store]:
     return model, prior, prepare_store(run)
 
 
-def page_is_current(run: Run) -> bool:
-    "Whether `play.html` was made from this model, this prior and this page."
-    page = run / "play.html"
+def page_is_current(page: Path, run: Path) -> bool:
+    "Whether a page was made from the model and the prior in a folder, by this program."
     sources = [*(run / "vae").glob("*"), *(run / "prior").glob("*"), *Path(str(PAGE)).glob("*")]
     return page.exists() and page.stat().st_mtime > max(path.stat().st_mtime for path in sources)
 
 
 def write_instrument(run: Run, description: str) -> None:
     "Write the page of a finished run beside it, where the page can play it, and lead to it from the report."
-    if decodes_in_page(run.config) and not page_is_current(run):
+    if decodes_in_page(run.config) and not page_is_current(run / "play.html", run.path):
         write_page(run.path, *load_to_play(run))
         write_report(run, description)

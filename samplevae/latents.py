@@ -44,7 +44,7 @@ def decode_parts(model: SampleVAE, vectors: Tensor, seed: int = 0) -> tuple[Tens
     given = pitch, join_pitch(z, pitch)
     return (
         waves,
-        oscillator(*given)[:, : model.length],
+        (oscillator(*given) * model.decoder.envelope(given[1]))[:, : model.length],
         oscillator.pitch_and_levels(*given)[0][:, 0],
         8 + 2 * pitch[:, 0],
     )

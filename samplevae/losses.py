@@ -228,6 +228,7 @@ class LossConfig(Settings):
         "mel", "train", "weighting of frequencies in the spectral distance", choices=("flat", "mel")
     )
     tail_weight: float = setting(0.1, "train", "weight of what comes after the end of a sound", 0, 1)
+    gate_weight: float = setting(0.5, "train", "weight of the cross-entropy of the gate", 0)
     free_bits: float = setting(0.0, "train", "nats of each latent dimension that cost nothing", 0)
     capacity: float = setting(0.0, "train", "target KL divergence of a vector, in nats; 0: none", 0)
     tc_weight: float = setting(0.0, "train", "penalty on the total correlation of latent dimensions", 0)

@@ -60,6 +60,7 @@ class TrainConfig(ModelConfig, LossConfig, DiscriminatorConfig, OptimizerConfig,
 
     batch_size: int = setting(8, "train", "sounds in one step", 1)
     steps: int = setting(1500, "train", "optimisation steps", 1)
+    start: str = setting("", "train", "a model to begin from: a published instrument, or the folder of a run")
     epochs: int = setting(0, "train", "passes over the training sounds; 0: as many as the steps make", 0)
     ema_decay: float = setting(0.99, "train", "decay of the moving average of the weights", 0, 0.99999)
     adversarial_steps: int = setting(0, "train", "steps of the second phase, with discriminators", 0)
@@ -150,12 +151,13 @@ def compile_networks(model: SampleVAE, config: TrainConfig, fabric: Fabric) -> S
 
 # %% ../nbs/34_phases.ipynb #1667b114
 def loss_terms(model: nn.Module, x: Tensor, config: TrainConfig) -> dict[str, Tensor]:
-    "The terms of the loss by name: spectral_distance, draw_distance, kl, and what else is asked for."
-    y, z, posterior = model(x, 2 if config.energy_weight and config.noise_bands else 1)
+    "The terms of the loss by name: spectral_distance, draw_distance, kl, gate_loss, and what else is asked for."
+    y, z, posterior, gate_loss = model(x, 2 if config.energy_weight and config.noise_bands else 1)
     kl, mel_rate = posterior.kl(z), config.sample_rate if config.frequency_weighting == "mel" else 0
     windows = parse_window_sizes(config.windows)
     to_truth, to_draw = energy_distance(x, y, windows, config.tail_weight, mel_rate)
     terms = {"spectral_distance": to_truth.mean(), "draw_distance": to_draw.mean(), "kl": kl.mean()}
+    terms["gate_loss"] = gate_loss
     if config.free_bits or config.capacity:
         by_dimension = kl_per_dimension(posterior) if config.free_bits else kl[:, None]
         terms["kl_objective"] = kl_objective(by_dimension, config.free_bits, config.capacity)
@@ -190,8 +192,8 @@ class RepresentationPhase:
         "One step; returns the terms of its loss."
         self.set_learning_rate(step)
         terms = loss_terms(self.model, x, self.config)
-        warmup = kl_warmup(step, self.steps)
-        loss = reconstruction_loss(terms, self.config) + regularization(terms, self.config, warmup)
+        loss = reconstruction_loss(terms, self.config) + self.config.gate_weight * terms["gate_loss"]
+        loss = loss + regularization(terms, self.config, kl_warmup(step, self.steps))
         self.fabric.backward(loss)
         return terms | {"gradient_norm": self.optimizer_step()}
 
@@ -251,9 +253,9 @@ class AdversarialPhase(RepresentationPhase):
 def step(self: AdversarialPhase, x: Tensor, step: int) -> dict[str, Tensor]:  # (B, 1, T), and its number in this phase
     "One step of decoder and discriminators; returns the terms."
     self.set_learning_rate(step)
-    y, z, posterior = self.model(x, 2 if self.config.energy_weight and self.config.noise_bands else 1)
+    y, z, posterior, gate_loss = self.model(x, 2 if self.config.energy_weight and self.config.noise_bands else 1)
     fake = y.detach().requires_grad_()
-    terms = loss_terms(lambda *_: (fake, z, posterior), x, self.config)
+    terms = loss_terms(lambda *_: (fake, z, posterior, gate_loss), x, self.config)
     outputs = self.discriminators(torch.cat([x, fake[: len(x)]]))
     names = "discriminator_loss", "adversarial_loss", "feature_matching"
     terms |= dict(zip(names, adversarial_losses(outputs, self.config.gan_loss), strict=True))
@@ -262,7 +264,7 @@ def step(self: AdversarialPhase, x: Tensor, step: int) -> dict[str, Tensor]:  # 
     losses = [reconstruction_loss(terms, self.config), terms["adversarial_loss"], terms["feature_matching"]]
     gradient = self.balanced_gradient(losses, fake)
     penalty = 0.0 if self.config.freeze_encoder else regularization(terms, self.config)
-    self.fabric.backward((y * gradient).sum() + penalty)
+    self.fabric.backward((y * gradient).sum() + self.config.gate_weight * gate_loss + penalty)
     return terms | {"gradient_norm": self.optimizer_step()}
 
 

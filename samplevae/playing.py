@@ -33,16 +33,17 @@ from .vae import SampleVAE
 from .vectors import encode_vectors
 
 if TYPE_CHECKING:
+    from samplevae.instrument import PlayData
     from samplevae.store import Store
 
 # %% ../nbs/52_playing.ipynb #de18e34c
 class PlayedModel:
     "A model, its prior and its training sounds, as they answer the page's questions: see page/worker.js."
 
-    def __init__(self, model: SampleVAE, prior: nn.Module, store: Store, name: str = "model") -> None:
+    def __init__(self, model: SampleVAE, prior: nn.Module, sounds: Store | PlayData, name: str = "model") -> None:
         self.model, self.prior, self.lock = model.cpu().eval(), prior.cpu(), threading.Lock()
         self.in_page = decodes_in_page(model.config)
-        packs = pack_instrument(self.model, self.prior, store, name, weights=self.in_page)
+        packs = pack_instrument(self.model, self.prior, sounds, name, weights=self.in_page)
         self.packs = dict(zip(("pack", "encoder"), packs, strict=True))
 
     def vectors(self, rows: list[list[float]]) -> Tensor:
@@ -119,17 +120,19 @@ def answer_page(played: PlayedModel, what: str, given: dict[str, Any]) -> bytes:
 
 # %% ../nbs/52_playing.ipynb #031b7dd4
 class Instrument(anywidget.AnyWidget):
-    "The page as a widget: `Instrument(model, prior, store)`. `z` and `macros` are what sounds now, and can be set."
+    "The page as a widget: `Instrument(model, prior, store)`, or of `load_published`'s three. `z` and `macros` are what sounds now, and can be set."
 
     z = traitlets.List(traitlets.Float()).tag(sync=True)
     macros = traitlets.Dict().tag(sync=True)  # name: value, in the units of `DESCRIPTORS`
     in_page = traitlets.Bool(True).tag(sync=True)
 
-    def __init__(self, model: SampleVAE, prior: nn.Module, store: Store, name: str = "model", **traits: Any) -> None:
+    def __init__(
+        self, model: SampleVAE, prior: nn.Module, sounds: Store | PlayData, name: str = "model", **traits: Any
+    ) -> None:
         parts = worker_script(), (PAGE / "page.css").read_text("utf-8"), (PAGE / "page.html").read_text("utf-8")
         given = ", ".join(map(json.dumps, parts))
         self._esm = f"{bundle_modules('widget.js')}\nexport default module_widget.makeWidget({given});"
-        self.played = PlayedModel(model, prior, store, name)
+        self.played = PlayedModel(model, prior, sounds, name)
         super().__init__(in_page=self.played.in_page, **traits)
         self.on_msg(self.answer)
 

@@ -38,7 +38,7 @@ from samplevae.mixtures import (
 from .optimizer import maximise_likelihood
 from .runs import Run, pick_device
 from .settings import Refused, Settings, did_you_mean, parse_names, setting
-from .vae import SampleVAE
+from .vae import SampleVAE, locate
 from .vectors import EncodedSounds, LabelClassifier, decode_vectors, encode_posteriors
 
 # %% ../nbs/38_prior.ipynb #8c3d3d23
@@ -247,8 +247,8 @@ def load_prior(folder: str | Path, kind: str = "", device: torch.device | str = 
 
 
 def load(folder: str | Path, kind: str = "", device: str = "cpu") -> tuple[SampleVAE, Prior]:
-    "The model of a finished run and one of its priors, by default the first, ready for use on a device."
-    folder, place = Path(folder).expanduser(), pick_device(device)
+    "The model of a finished run, or of a published instrument, and one of its priors, by default the first, ready for use on a device."
+    folder, place = locate(folder), pick_device(device)
     if not (folder / "vae").is_dir():
         raise Refused(f"{folder} is not the folder of a finished run: it has no folder vae")
     return SampleVAE.from_pretrained(folder / "vae", place), load_prior(folder / "prior", kind, place)

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Training', 'require_enough_sounds', 'train', 'load_model', 'encode_points_and_kl', 'fidelity', 'training_summary',
-           'plot_latent_usage', 'best_and_worst_reconstructions']
+__all__ = ['Training', 'begin_from', 'require_enough_sounds', 'train', 'load_model', 'encode_points_and_kl', 'fidelity',
+           'training_summary', 'plot_latent_usage', 'best_and_worst_reconstructions']
 
 # %% ../nbs/36_training.ipynb #5615dd78
 import shutil
@@ -51,7 +51,7 @@ from .reconstruction import reconstruction_metrics
 from .runs import Run
 from .settings import LazyModule, Refused, Stopped
 from .store import Store
-from .vae import SampleVAE
+from .vae import SampleVAE, start_from
 
 # %% ../nbs/36_training.ipynb #9e82b65e
 plt = LazyModule("matplotlib.pyplot")
@@ -71,15 +71,31 @@ class Training:
         require_enough_sounds(store, self.config)
         torch.manual_seed(self.config.seed)
         self.model = SampleVAE(self.config)
+        self.done, self.first = checkpoint_step(run), total_steps(self.config, len(sounds))
+        if self.config.start and not self.done:
+            begin_from(self.model, run)
         self.average = fabric.to_device(deepcopy(self.model).requires_grad_(False))
         self.networks = {"model": self.model, "average": self.average}
-        self.done, self.first = checkpoint_step(run), total_steps(self.config, len(sounds))
         self.total = self.first + self.config.adversarial_steps
         self.checkpoint = unflatten_tree(load_file(run / CHECKPOINT)) if self.done else {}
         if self.done:
             load_networks(self.checkpoint, self.networks)
         self.monitor = Monitor(run, store, self.done, self.total, fabric)
         self.sounds, self.saved = sounds.to_device(fabric.device), time.time()
+
+
+def begin_from(model: SampleVAE, run: Run) -> None:
+    "Take over what fits of the model that a run begins from, and say what is learned anew."
+    other = SampleVAE.from_pretrained(run.config.start)
+    anew, sizes = start_from(model, other), {name: tensor.numel() for name, tensor in model.state_dict().items()}
+    if anew:
+        share = sum(sizes.get(name, 0) for name in anew) / sum(sizes.values())
+        run.warn(f"begun from {run.config.start}; of other form, and learned anew: {share:.0%}, {', '.join(anew[:4])}")
+    for name in "sample_rate", "hop_length":
+        if (theirs := getattr(other.config, name)) != (ours := getattr(model.config, name)):
+            run.warn(
+                f"begun from {run.config.start}, whose {name} is {theirs}, not {ours}: its spectra mean other tones"
+            )
 
 
 def require_enough_sounds(store: Store, config: TrainConfig) -> None:

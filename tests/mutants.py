@@ -27,7 +27,7 @@ from samplevae.files import CLONE, write_json
 WIRING, TRAINING, EVIDENCE, SOUNDS = (f"tests/test_{name}.py" for name in ("wiring", "training", "evidence", "sounds"))
 LIST = {  # what is wrong: module, what stands there, what stands there instead
     "no posterior noise": ("vae", "z = posterior.rsample()", "z = posterior.point()"),
-    "decoded without the pitch": ("vae", "self.decode(z, self.measure_pitch(x), draws)", "self.decode(z, None, draws)"),
+    "decoded without the pitch": ("vae", "self.decoder(z, self.measure_pitch(x), draws", "self.decoder(z, 0 * self.measure_pitch(x), draws"),
     "weight of the KL 0": ("phases", "return config.beta * warmup * kl +", "return 0 * config.beta * warmup * kl +"),
     "energy term with the wrong sign": (
         "phases",
@@ -42,6 +42,9 @@ LIST = {  # what is wrong: module, what stands there, what stands there instead
     "mel weights dropped": ("phases", 'if config.frequency_weighting == "mel" else 0', "* 0"),
     "padding weights dropped": ("phases", "windows, config.tail_weight, mel_rate", "windows, 1.0, mel_rate"),
     "discriminators ignored": ("phases", "[1 - share, share / 2, share / 2]", "[1, 0, 0]"),
+    "gate not learned": ("phases", "+ self.config.gate_weight * terms", "+ 0 * terms"),
+    "gate not learned in the second phase": ("phases", "+ self.config.gate_weight * gate_loss", "+ 0 * gate_loss"),
+    "its own gate in training": ("vae", "draws, sounding)", "draws)"),
     "total correlation with the wrong sign": ("phases", "+ config.tc_weight * terms", "- config.tc_weight * terms"),
     "saved without the average": ("training", "model = training.average.eval()", "model = training.model.eval()"),
     "flow fitted to means": ("optimizer", "sounds.take(chosen).draw(), chosen", "sounds.take(chosen).points(), chosen"),

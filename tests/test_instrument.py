@@ -39,6 +39,8 @@ def make_model(**changes):
         if model.decoder.oscillator:
             model.decoder.oscillator.level.bias += 2
             model.decoder.oscillator.fall.weight *= 20
+        model.decoder.gate.layer.weight *= 20  # some frames are open, some closed, some between
+        model.decoder.gate.layer.bias.fill_(1.0)
     return model
 
 

@@ -5,11 +5,12 @@ import copy
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 
 import samplevae.vae as vae
 from samplevae.checkerboard import untrained_artifacts
 from samplevae.config import Config
-from samplevae.decoder import HEADS
+from samplevae.decoder import HEADS, Gate
 from samplevae.encoder import FRONT_ENDS
 from samplevae.flows import POSTERIORS, Gaussian
 from samplevae.harmonics import HarmonicOscillator, dominant_pitch, join_pitch, measure_pitch, pitch_condition
@@ -42,7 +43,7 @@ def model_of(**changes):
 def test_clips_come_out_at_their_exact_length(changes, rate, seconds):
     model = model_of(sample_rate=rate, seconds=seconds, **changes)
     x = torch.randn(2, 1, round(rate * seconds))
-    y, _, posterior = model(x)
+    y, _, posterior, _ = model(x)
     assert y.shape == x.shape and y.dtype == torch.float32 and y.isfinite().all()
     assert posterior.rsample().shape == posterior.point().shape == (2, *model.shape)
     assert posterior.log_prob(posterior.point()).shape == (2,)
@@ -92,6 +93,67 @@ def test_a_harmonic_that_is_nearly_silent_is_silent_once_it_has_learned():
     with torch.no_grad():
         levels = oscillator.eval().pitch_and_levels(*given)[1]
         assert (levels[:, 0] == 0).all() and (levels[:, 1] > 0.01).all()
+
+
+@pytest.mark.parametrize("shape", ["vector", "sequence"])
+@pytest.mark.parametrize("head", HEADS)
+def test_a_closed_gate_is_silence_and_in_training_the_true_one_closes(head, shape, monkeypatch):
+    model = model_of(head=head, latent_shape=shape, hop_length=64).eval()
+    x = torch.randn(3, 1, model.length)
+    x[0, :, 2000:] *= 1e-4  # after this nothing is within 60 dB of the peak
+    x[2] = 0
+    y, _, _, loss = model(x)
+    end = 2000 + 2 * 64
+    assert y[0, 0, end:].abs().max() == 0 and y[0, 0, :1900].abs().max() > 0 and y[1, 0, -64:].abs().max() > 0
+    assert y[2].abs().max() == 0 and loss > 0
+    z, gate = torch.randn(2, *model.shape), model.decoder.gate
+    with torch.no_grad():
+        gate.layer.weight *= 0
+        frames = len(
+            gate(model.decoder.project(torch.zeros(1, sum(z.shape[1:2]) + model.config.pitch_dims, *z.shape[2:])))[0]
+        )
+        assert frames * 64 >= model.length
+        gate.layer.bias.fill_(-1.0)
+        assert model.decode(z).abs().max() == 0, "closed, whatever head and oscillator do"
+        gate.layer.bias.fill_(1.0)
+        open_ = model.decode(z)
+        monkeypatch.setattr(gate, "decide", lambda logits: (torch.arange(logits.shape[1]) < 20).float()[None])
+        ended = model.decode(z)
+    assert ended[:, :, 21 * 64 :].abs().max() == 0 and torch.equal(ended[:, :, : 19 * 64], open_[:, :, : 19 * 64])
+    plain = model_of(head=head, latent_shape=shape, gate=False).eval()
+    assert plain.decoder.gate is None and plain(x[:2])[0][0, 0, end:].abs().max() > 0 and plain(x[:2])[3] == 0
+
+
+def test_a_gate_takes_the_most_likely_end():
+    torch.manual_seed(0)
+    gate, logits = Gate(4, 8), 2 * torch.randn(50, 12)
+    logits[0], logits[1] = -5, 5
+    likelihoods = []  # of every end, term by term
+    for end in range(13):
+        open_, shut = (logits - 0.5)[:, :end], (logits - 0.5)[:, end:]
+        likelihoods.append(F.logsigmoid(open_).sum(1) + F.logsigmoid(-shut).sum(1))
+    ends = torch.stack(likelihoods, 1).argmax(1)
+    assert gate.decide(logits).sum(1).tolist() == ends.tolist() and {0, 12} < set(ends.tolist())
+    assert (gate.decide(logits).diff(dim=1) <= 0).all(), "once"
+
+
+def test_a_gate_learns_when_sounds_end():
+    torch.manual_seed(0)
+    model = model_of(hop_length=64)
+    x = torch.randn(64, 1, model.length)
+    for sound, end in zip(x, torch.randint(500, 3500, (64,)), strict=True):
+        sound[:, end:] = 0
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(150):
+        loss = model(x)[3]
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+    with torch.no_grad():
+        y = model.eval().decode(model.encode(x).point(), model.measure_pitch(x))
+    late = sum(bool(b[0, int(a[0].nonzero().max()) + 400 :].any()) for a, b in zip(x, y, strict=True))
+    assert late <= 12, "25 ms after most sounds have ended there is silence"
 
 
 @pytest.mark.parametrize("frontend", FRONT_ENDS)

@@ -7,7 +7,7 @@
 //
 // A vector is [where, confidence, z_0, z_1, ...]: where the pitch is, (octaves above 1 Hz - 8) / 2; how sure it is, from 0
 // (noise) to 1 (a tone); and the latent numbers. These stand alone where a model has no oscillator.
-import { linear } from "./arithmetic.js";
+import { gelu, linear } from "./arithmetic.js";
 import { HarmonicOscillator } from "./oscillator.js";
 import { IstftHead } from "./istft_head.js";
 import { PRIORS } from "./prior.js";
@@ -49,7 +49,27 @@ export class Model {
     const wave = this.head.wave(frames, this.length), course = this.oscillator?.pitchAndLevels(8 + 2 * z[0], given);
     const tone = course ? this.oscillator.wave(course) : null;
     if (tone) for (let i = 0; i < wave.length; i++) wave[i] += tone[i];
+    if (config.gate) { const heard = this.framesHeard(x); this.close(wave, heard); if (tone) this.close(tone, heard); }
     return parts ? { wave, tone, octaves: course?.octaves ?? null } : wave;
+  }
+
+  // samplevae.decoder.Gate: from what is laid out as columns, the number of frames before the most likely end
+  framesHeard(x) {
+    const { columns, tensors } = this, weight = tensors["decoder.gate.layer.weight"], bias = tensors["decoder.gate.layer.bias"];
+    const width = x.length / columns, column = new Float32Array(width);
+    let gain = 0, most = 0, end = 0;
+    for (let j = 0; j < columns; j++) {
+      for (let c = 0; c < width; c++) column[c] = gelu(x[c * columns + j]);
+      linear(weight, bias, column).forEach((logit, k) => { gain += logit - 0.5; if (gain > most) { most = gain; end = 8 * j + k + 1; } });
+    }
+    return end;
+  }
+
+  // After so many frames a sound is silent; from the middle of the last to that of the next it fades
+  close(wave, heard) {
+    const hop = this.config.hop_length, from = (heard - 0.5) * hop;
+    if (heard === 8 * this.columns) return;
+    for (let i = Math.max(0, from); i < wave.length; i++) wave[i] *= heard ? Math.max(0, 1 - (i + 0.5 - from) / hop) : 0;
   }
 
   // The encoder comes in a pack of its own, since few need it, and not at once

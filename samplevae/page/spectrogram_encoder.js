@@ -40,7 +40,7 @@ export class SpectrogramEncoder {
     const window = Float64Array.from({ length: size }, (_, n) => Math.fround(0.5 - 0.5 * Math.cos(2 * Math.PI * n / size)) / hop);
     const frame = (f) => Float64Array.from(window, (w, n) => { const at = f * hop + n - side; return at >= 0 && at < wave.length ? wave[at] * w : 0; });
     const put = (k, f, power) => {
-      const value = Math.log(power + 1e-6) / 4 + 2.5;
+      const value = Math.log(power + 1e-9) / 5 + 2.2;
       for (let d = 0; d < 3; d++) { const j = f + 1 - d; if (j >= 0 && j < frames) F[x + (3 * k + d) * frames + j] = value; }
     };
     F.fill(0, x, x + 3 * bins * frames);

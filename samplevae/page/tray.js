@@ -99,7 +99,7 @@ export async function addTray(ui) {
     } catch (error) { ui.say(`${file.name} cannot be used: ${error.message}.`); }
   };
   addSnapshots(ui, `${key}:snapshots`);
-  const before = fromStorage(key);
+  const before = fromStorage(key, about.presets); // a published instrument brings some
   show();
   if (Array.isArray(before) && before.length) { await restore(before); show(); ui.buttons(); ui.draw(); ui.tell("kept"); }
 }
