@@ -62,7 +62,7 @@ def magnitudes(
 WINDOWS = (2048, 512, 128)
 
 
-MAGNITUDE_FLOOR = 1e-3  # magnitudes well below do not count
+MAGNITUDE_FLOOR = 1e-3  # magnitudes well below do not count in what is reported
 
 
 def frobenius_norm(a: Tensor) -> Tensor:  # (B, frames, bins) -> (B,)
@@ -70,9 +70,15 @@ def frobenius_norm(a: Tensor) -> Tensor:  # (B, frames, bins) -> (B,)
     return torch.linalg.vector_norm(a, dim=(1, 2))
 
 
-def spectral_terms(a: Tensor, b: Tensor, norm: Tensor, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    "Spectral convergence and log-magnitude term, added, (B,), for spectrograms (B, frames, bins) of norms (B,)."
-    linear, logs = a - b, ((a + MAGNITUDE_FLOOR).log() - (b + MAGNITUDE_FLOOR).log()).abs()
+def spectral_terms(
+    a: Tensor,  # (B, frames, bins)
+    b: Tensor,
+    norm: Tensor,  # (B,), of a
+    weights: tuple[Tensor, Tensor] | None = None,
+    floor: float = MAGNITUDE_FLOOR,
+) -> Tensor:  # (B,)
+    "Spectral convergence and log-magnitude term of spectrograms, added."
+    linear, logs = a - b, ((a + floor).log() - (b + floor).log()).abs()
     if weights is None:
         return frobenius_norm(linear) / (norm + MAGNITUDE_FLOOR) + logs.mean((1, 2))
     by_frame, by_bin = weights
@@ -123,6 +129,7 @@ def energy_distance(
     windows: tuple[int, ...] = WINDOWS,
     tail_weight: float = 1.0,  # weight of what comes after the end
     rate: int = 0,  # weigh frequencies by the mel scale, for sounds of this rate; 0: all alike
+    floor: float = MAGNITUDE_FLOOR,
 ) -> tuple[Tensor, Tensor]:  # (B,) each
     "The distance of a draw to the truth, and to another draw, which is detached."
     if len(y) not in (len(x), 2 * len(x)):
@@ -132,8 +139,8 @@ def energy_distance(
         a, b = magnitudes(x[:, 0], size), magnitudes(first, size)
         c, norm = magnitudes(second, size) if len(second) else b.detach(), frobenius_norm(a)
         weights = spectral_weights(x[:, 0], size, tail_weight, rate)
-        to_truth = to_truth + spectral_terms(a, b, norm, weights)
-        to_draw = to_draw + spectral_terms(b, c, norm, weights)
+        to_truth = to_truth + spectral_terms(a, b, norm, weights, floor)
+        to_draw = to_draw + spectral_terms(b, c, norm, weights, floor)
     return to_truth / len(windows), to_draw / len(windows)
 
 # %% ../nbs/30_losses.ipynb #af1c2c71
@@ -227,6 +234,7 @@ class LossConfig(Settings):
     frequency_weighting: str = setting(
         "mel", "train", "weighting of frequencies in the spectral distance", choices=("flat", "mel")
     )
+    magnitude_floor: float = setting(1e-4, "train", "magnitudes well below do not count in training", 1e-7, 1)
     tail_weight: float = setting(0.1, "train", "weight of what comes after the end of a sound", 0, 1)
     gate_weight: float = setting(0.5, "train", "weight of the cross-entropy of the gate", 0)
     free_bits: float = setting(0.0, "train", "nats of each latent dimension that cost nothing", 0)

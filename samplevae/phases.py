@@ -155,7 +155,7 @@ def loss_terms(model: nn.Module, x: Tensor, config: TrainConfig) -> dict[str, Te
     y, z, posterior, gate_loss = model(x, 2 if config.energy_weight and config.noise_bands else 1)
     kl, mel_rate = posterior.kl(z), config.sample_rate if config.frequency_weighting == "mel" else 0
     windows = parse_window_sizes(config.windows)
-    to_truth, to_draw = energy_distance(x, y, windows, config.tail_weight, mel_rate)
+    to_truth, to_draw = energy_distance(x, y, windows, config.tail_weight, mel_rate, config.magnitude_floor)
     terms = {"spectral_distance": to_truth.mean(), "draw_distance": to_draw.mean(), "kl": kl.mean()}
     terms["gate_loss"] = gate_loss
     if config.free_bits or config.capacity:
