@@ -17,7 +17,7 @@ from samplevae.config import START_SETTINGS, Config
 from samplevae.files import CLONE, read_json, write_json
 from samplevae.monitoring import reconstruct
 from samplevae.phases import RepresentationPhase, make_fabric, training_batch, update_ema
-from samplevae.reconstruction import log_mel, reconstruction_metrics
+from samplevae.reconstruction import recognised, reconstruction_metrics
 from samplevae.runs import hardware
 from samplevae.sources import folder_source
 from samplevae.store import Store
@@ -28,7 +28,10 @@ def learn(model, config, sounds, minutes, name):
     "The averaged model after so many minutes of processor time, and its steps; the schedule goes by time."
     average = SampleVAE(config).requires_grad_(False)
     start_from(average, model)
-    phase, bar = RepresentationPhase(model, config, 1000, make_fabric(config)), tqdm(total=round(60 * minutes), desc=name)
+    phase, bar = (
+        RepresentationPhase(model, config, 1000, make_fabric(config)),
+        tqdm(total=round(60 * minutes), desc=name),
+    )
     step, begin, used = 0, time.process_time(), 0.0
     while used < 60 * minutes:
         torch.manual_seed(step)
@@ -45,8 +48,7 @@ def score(model, x, rate):
     y = reconstruct(model, x, 16)
     values = [reconstruction_metrics(*parts, rate) for parts in zip(x.split(64), y.split(64), strict=True)]
     row = {name: torch.cat([part[name] for part in values]).nanmedian().item() for name in values[0]}
-    real, back = (torch.cat([log_mel(part, rate).flatten(1) for part in sounds.split(64)]) for sounds in (x, y))
-    row["recognised"] = (torch.cdist(back, real).argmin(1) == torch.arange(len(x))).double().mean().item()
+    row["recognised"] = recognised(x, y, rate).double().mean().item()
     return row
 
 

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['is_published', 'load_published', 'markdown_table', 'model_card', 'typical_sounds', 'publish', 'list_published']
+__all__ = ['is_published', 'load_published', 'kind_rows', 'markdown_table', 'model_card', 'typical_sounds', 'publish',
+           'list_published']
 
 # %% ../nbs/53_published.ipynb #14b043dd
 import time
@@ -15,19 +16,24 @@ from typing import TYPE_CHECKING
 
 # %% ../nbs/53_published.ipynb #f0d9c9b2
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from .dataset import prepare_store, provenance
 from .files import atomic_write, read_json, write_json
 from .instrument import PlayData, load_to_play, training_data
+from .monitoring import held_out, reconstruct
 from .prior import fitted_kinds, load_prior, save_prior
+from .reconstruction import recognised, reconstruction_metrics
 from .report import format_value
 from .settings import Refused
+from .training import load_model
 from .vae import PUBLISHED, SampleVAE, locate
 
 if TYPE_CHECKING:
     from samplevae.runs import Run
+    from samplevae.store import Store
 
 # %% ../nbs/53_published.ipynb #0e06b839
 def is_published(folder: Path) -> bool:
@@ -44,6 +50,21 @@ def load_published(name: str | Path) -> tuple[SampleVAE, nn.Module, PlayData]:
     header, arrays = read_json(folder / "sounds.json"), load_file(folder / "sounds.safetensors")
     wide = {key: array.astype(np.float32) if array.dtype == np.float16 else array for key, array in arrays.items()}
     return SampleVAE.from_pretrained(folder), load_prior(folder / "prior"), (header, wide)
+
+# %% ../nbs/53_published.ipynb #8f913337
+def kind_rows(model: SampleVAE, held: Store) -> list[dict]:
+    "How near held-out sounds come back, for each label and for all: medians over sounds, and their number beside them."
+    x = held.sounds()
+    y, labels, groups = reconstruct(model, x), held.table.label.to_numpy(str), held.table.group.to_numpy(str)
+    parts = [reconstruction_metrics(*pair, held.rate) for pair in zip(x.split(64), y.split(64), strict=True)]
+    values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    found, rows = recognised(x, y, held.rate).double(), []
+    for label in ["all", *sorted(set(labels) - {""})]:
+        some = torch.from_numpy((labels == label) | (label == "all"))
+        row = {"kind": label, "sounds": int(some.sum()), "groups": len(set(groups[some.numpy()]))}
+        row["nearest to their own original"] = f"{found[some].mean().item():.0%}"
+        rows.append(row | {name: value[some].nanmedian().item() for name, value in values.items()})
+    return rows
 
 # %% ../nbs/53_published.ipynb #51510337
 def markdown_table(rows: list[dict]) -> str:
@@ -66,6 +87,8 @@ def model_card(run: Run, name: str, limits: str) -> str:
         f"One vector of {config.latent} numbers for a sound of {config.seconds:g} s at {config.sample_rate} Hz.",
     ]
     parts += ["## Sounds", markdown_table(rows)]
+    kinds = markdown_table(kind_rows(load_model(run), held_out(prepare_store(run))))
+    parts += ["## Held-out sounds and their reconstructions, by kind", "Medians over sounds.", kinds]
     parts += [
         "## Training",
         f"{train['seconds'] / 3600:.1f} hours on {where}, ending {train['begun']}; seed {config.seed}.",

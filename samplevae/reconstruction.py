@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['onset_time', 'decay_time', 'mel_filters', 'log_mel', 'pitch_error', 'attack_levels', 'attack_error',
-           'level_after_end', 'reconstruction_metrics']
+           'level_after_end', 'reconstruction_metrics', 'recognised']
 
 # %% ../nbs/31_reconstruction.ipynb #c8137bc1
 import math
@@ -100,3 +100,9 @@ def reconstruction_metrics(
         "attack, dB": attack_error(x, y, rate),
         "after the end, dB": level_after_end(x, y, rate),
     }
+
+# %% ../nbs/31_reconstruction.ipynb #ca79b58e
+def recognised(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (n, T) each -> (n,)
+    "Whether each sound of y is nearer to the one in its place in x than to all others, by their log-mel spectrograms."
+    real, other = (torch.cat([log_mel(part, rate).flatten(1) for part in sounds.split(64)]) for sounds in (x, y))
+    return torch.cdist(other, real).argmin(1) == torch.arange(len(x), device=x.device)

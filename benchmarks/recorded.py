@@ -1,0 +1,81 @@
+"""What each part of the decoder, and of the loss, is worth on recorded sounds: `python benchmarks/recorded.py FOLDER --minutes 7`.
+
+Each row is a model of the form of the published instrument `one-shots`, trained for so many minutes of processor time on one
+thread; all held-out sounds are scored. A row that is trained is kept in outputs/recorded and not trained again. The table goes to
+benchmarks/results/recorded.json.
+"""
+
+import argparse
+import time
+
+import torch
+import yaml
+from start import learn, score
+
+from samplevae.config import Config
+from samplevae.decoder import sounding_frames
+from samplevae.files import CLONE, read_json, write_json
+from samplevae.monitoring import held_out, reconstruct
+from samplevae.reconstruction import level_after_end
+from samplevae.runs import hardware
+from samplevae.sources import folder_source
+from samplevae.store import Store
+from samplevae.vae import SampleVAE
+
+ROWS = {
+    "as published": {},
+    "without a gate": {"gate": False},
+    "floor of the loss at 1e-3": {"magnitude_floor": 1e-3},
+    "4 harmonics": {"harmonics": 4},
+    "no harmonics": {"harmonics": 0},
+}
+
+
+def silence(model, x, rate):
+    "Of sounds (n, T) that take less than half of a clip: the level after their end, and the share that is silent there."
+    hop = model.config.hop_length
+    x = x[sounding_frames(x, hop, 8 * model.config.columns).mean(1) < 0.5]
+    level = torch.cat([level_after_end(part, reconstruct(model, part), rate) for part in x.split(64)])
+    return {
+        "short sounds": len(x),
+        "after the end, dB": level.median().item(),
+        "silent": (level < -80).double().mean().item(),
+    }
+
+
+def main():
+    "Train what is not trained yet, and write the table."
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", help="of sounds")
+    options.add_argument("--minutes", type=float, default=7)
+    options.add_argument("--only", help="one of the rows")
+    options = options.parse_args()
+    torch.set_num_threads(1)
+    recipe = yaml.safe_load((CLONE / "nbs/experiments/one-shots.yaml").read_text())["common"]
+    common = {key: value for key, value in recipe.items() if key != "preset"}
+    place = CLONE / "outputs/recorded"
+    path, form = place / "store", (44_100, common["seconds"])
+    store = Store.open(path) if path.exists() else Store.prepare(folder_source(options.folder), path, *form)
+    x, rows = held_out(store).sounds(), {}
+    for name, changes in ROWS.items():
+        kept = place / f"{name.replace(' ', '_')}.json"
+        if options.only in (None, name) and not kept.exists():
+            config = Config.preset(recipe["preset"], **common | changes | {"device": "cpu"})
+            torch.manual_seed(0)
+            model, steps = learn(SampleVAE(config), config, store.split("train"), options.minutes, name)
+            write_json(kept, {"steps": steps} | score(model, x, store.rate) | silence(model, x, store.rate))
+        if kept.exists():
+            rows[name] = read_json(kept)
+    about = {"minutes": options.minutes, "sounds": len(store), "held out": len(x)}
+    about |= {
+        "groups": held_out(store).table.group.nunique(),
+        "date": time.strftime("%Y-%m-%d"),
+        "hardware": hardware(),
+    }
+    write_json(CLONE / "benchmarks/results/recorded.json", about | {"rows": rows})
+    for name, row in rows.items():
+        print(name, {key: round(value, 3) for key, value in row.items()})
+
+
+if __name__ == "__main__":
+    main()
