@@ -61,7 +61,7 @@ quick: $(READY) ## the most important checks, in two minutes
 lab: $(READY) ## the chapters in JupyterLab
 	@jupyter lab --notebook-dir nbs $(ARGS)
 
-play: $(READY) ## the instrument, in the browser: DATA=, or the newest run in outputs
+play: $(READY) ## an instrument, in the browser: DATA=, the newest run in outputs, or the one that came with the clone
 	@samplevae play $(if $(DATA),"$(DATA)") $(ARGS)
 
 book: $(READY) ## run every chapter on real settings, keep the outputs, render outputs/book

@@ -180,22 +180,23 @@ def sounding_frames(x: Tensor, hop: int, frames: int) -> Tensor:  # (B, T) -> (B
 class Gate(nn.Module):
     "Columns to the decision, frame by frame, whether the sound still goes on."
 
-    def __init__(self, width: int, hop: int) -> None:
+    def __init__(self, width: int, hop: int, frames: int) -> None:
         super().__init__()
-        self.hop, self.layer = hop, nn.Conv1d(width, 8, 1)  # eight frames in a column
+        self.layer = nn.Conv1d(width, 8, 1)  # eight frames in a column
         nn.init.constant_(self.layer.bias, 2.0)  # open, until it knows better
+        self.register_buffer("place", (torch.arange(hop * frames) + 0.5) / hop, persistent=False)  # in frames
 
     def forward(self, h: Tensor) -> Tensor:  # (B, C, columns) -> (B, F), logits
         return full_precision(self.layer(F.gelu(h))).transpose(1, 2).flatten(1)
 
-    def decide(self, logits: Tensor, sure: float = 0.5) -> Tensor:  # (B, F) -> (B, F)
-        "1 for the frames before the most likely end, 0 for those after it; what goes on has to be more likely by `sure`."
-        gain = F.pad((logits - sure).cumsum(1), (1, 0))  # of an end after 0, 1, 2 ... frames, beside one at once
-        return (torch.arange(logits.shape[1], device=logits.device) < gain.argmax(1, keepdim=True)).to(logits)
+    def frames_heard(self, logits: Tensor, sure: float = 0.5) -> Tensor:  # (B, F) -> (B,)
+        "How many frames lie before the most likely end; what goes on has to be more likely by `sure`."
+        return F.pad((logits - sure).cumsum(1), (1, 0)).argmax(1)  # the gain of an end after 0, 1, 2 ... frames
 
-    def envelope(self, gates: Tensor) -> Tensor:  # (B, F) -> (B, 1, F hop)
-        "From frame to frame along straight lines."
-        return F.interpolate(gates[:, None], scale_factor=self.hop, mode="linear")
+    def envelope(self, heard: Tensor) -> Tensor:  # (B,), frames -> (B, F hop)
+        "1 up to the middle of the last frame that is heard, 0 from the middle of the next one on."
+        end = torch.where(heard == self.place[-1].ceil(), torch.inf, torch.where(heard == 0, -torch.inf, heard + 0.5))
+        return (end[:, None] - self.place).clamp(0, 1)
 
 # %% ../nbs/27_decoder.ipynb #10e9cbb8
 class Decoder(nn.Module):
@@ -209,14 +210,14 @@ class Decoder(nn.Module):
         self.project = linear or weight_normed(nn.Conv1d(n, width, 3, padding=1, bias=False))
         sizes = n, config.sample_rate, config.hop_length, 8 * columns, config.harmonics
         self.oscillator = HarmonicOscillator(*sizes) if config.pitch_dims else None
-        self.gate = Gate(width, config.hop_length) if config.gate else None
+        self.gate = Gate(width, config.hop_length, 8 * columns) if config.gate else None
 
     def forward(
         self,
         z: Tensor,  # (B, N), or (B, N, columns)
         pitch: Tensor,  # (B, 2), or (B, 0)
         draws: int = 0,
-        sounding: Tensor | None = None,  # (B, F), the true gates, while it learns; none: its own
+        heard: Tensor | None = None,  # (B,), after how many frames it ends, while it learns; none: as the gate says
     ) -> tuple[Tensor, Tensor | None]:
         "Sounds (B or draws B, 1, T), and the logits of the gates (B, F)."
         joined = join_pitch(z, pitch) if self.oscillator else z
@@ -226,9 +227,9 @@ class Decoder(nn.Module):
         if self.gate is None:
             return sound, None
         logits = self.gate(h)
-        gates = self.gate.decide(logits) if sounding is None else sounding
-        return sound * repeat_draws(self.gate.envelope(gates), draws), logits
+        envelope = self.gate.envelope(self.gate.frames_heard(logits) if heard is None else heard)
+        return sound * repeat_draws(envelope, draws)[:, None], logits
 
     def envelope(self, joined: Tensor) -> Tensor | float:  # (B, numbers) -> (B, T)
         "The factor by which the gate makes sounds end; 1 where there is no gate."
-        return self.gate.envelope(self.gate.decide(self.gate(self.project(joined))))[:, 0] if self.gate else 1.0
+        return self.gate.envelope(self.gate.frames_heard(self.gate(self.project(joined)))) if self.gate else 1.0

@@ -72,7 +72,7 @@ class HarmonicOscillator(nn.Module):
 def between_frames(self: HarmonicOscillator, values: Tensor) -> Tensor:  # (B, C, F) -> (B, C, F + 1, hop)
     "Values of frames, from the middle before the first to the middle after the last, sample by sample."
     middles = F.pad(values, (1, 1), mode="replicate")[..., None]
-    return middles[:, :, :-1] + (middles[:, :, 1:] - middles[:, :, :-1]) * self.ramp
+    return torch.addcmul(middles[:, :, :-1], middles[:, :, 1:] - middles[:, :, :-1], self.ramp)  # large: in one piece
 
 
 @patch
@@ -83,8 +83,8 @@ def forward(self: HarmonicOscillator, pitch: Tensor, joined: Tensor) -> Tensor: 
     cycles = self.between_frames(octaves.clamp(max=20))[:, 0].exp2() / self.rate  # (B, F + 1, hop), in each sample
     within = cycles.cumsum(2)
     before = within[:, :, -1].cumsum(1, dtype=torch.float64) - within[:, :, -1] - within[:, :1, self.first - 1]
-    angle = (within + (before % 1).to(within.dtype)[:, :, None]) * (2 * torch.pi)
-    sine, twice, later, total = angle.sin(), 2 * angle.cos(), 0.0, levels[:, -1]
+    angle = (within + (before % 1).to(within.dtype)[:, :, None]).mul_(2 * torch.pi)
+    sine, twice, later, total = angle.sin(), angle.cos().mul_(2), 0.0, levels[:, -1]
     for level in levels.unbind(1)[-2::-1]:
-        later, total = total, torch.addcmul(level, twice, total) - later
+        later, total = total, torch.addcmul(level, twice, total).sub_(later)
     return (sine * total).flatten(1)[:, self.first :][:, : self.size]

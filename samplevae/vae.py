@@ -87,7 +87,7 @@ class SampleVAE(nn.Module):
         "Reconstructions (draws B, 1, T) as far as x goes, the vectors that they came from (B, *shape), their posterior, and the loss of the gate."
         posterior, config = self.encode(x), self.config
         z, sounding = posterior.rsample(), sounding_frames(x[:, 0], config.hop_length, 8 * config.columns)
-        sounds, logits = self.decoder(z, self.measure_pitch(x), draws, sounding)
+        sounds, logits = self.decoder(z, self.measure_pitch(x), draws, sounding.sum(1))
         gate_loss = x.new_zeros(()) if logits is None else F.binary_cross_entropy_with_logits(logits, sounding)
         return sounds[:, :, : self.length], z, posterior, gate_loss
 

@@ -44,7 +44,7 @@ LIST = {  # what is wrong: module, what stands there, what stands there instead
     "discriminators ignored": ("phases", "[1 - share, share / 2, share / 2]", "[1, 0, 0]"),
     "gate not learned": ("phases", "+ self.config.gate_weight * terms", "+ 0 * terms"),
     "gate not learned in the second phase": ("phases", "+ self.config.gate_weight * gate_loss", "+ 0 * gate_loss"),
-    "its own gate in training": ("vae", "draws, sounding)", "draws)"),
+    "its own gate in training": ("vae", "draws, sounding.sum(1))", "draws)"),
     "total correlation with the wrong sign": ("phases", "+ config.tc_weight * terms", "- config.tc_weight * terms"),
     "saved without the average": ("training", "model = training.average.eval()", "model = training.model.eval()"),
     "flow fitted to means": ("optimizer", "sounds.take(chosen).draw(), chosen", "sounds.take(chosen).points(), chosen"),

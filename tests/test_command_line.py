@@ -356,6 +356,8 @@ def test_play_finds_a_run_or_says_how_to_make_one(smoke_run, tmp_path, command, 
     assert done.returncode == 0 and "standard normal" in done.stderr
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    for arguments in (), (tmp_path / "nowhere",), (tmp_path / "empty",):
+    done = command("play", "--no-browser")
+    assert done.returncode == 0 and "one-shots" in done.stdout, "without a run, the instrument that came with the clone"
+    for arguments in (tmp_path / "nowhere",), (tmp_path / "empty",):
         done = command("play", *arguments, "--no-browser")
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

@@ -117,7 +117,7 @@ def test_a_closed_gate_is_silence_and_in_training_the_true_one_closes(head, shap
         assert model.decode(z).abs().max() == 0, "closed, whatever head and oscillator do"
         gate.layer.bias.fill_(1.0)
         open_ = model.decode(z)
-        monkeypatch.setattr(gate, "decide", lambda logits: (torch.arange(logits.shape[1]) < 20).float()[None])
+        monkeypatch.setattr(gate, "frames_heard", lambda logits: torch.full((len(logits),), 20))
         ended = model.decode(z)
     assert ended[:, :, 21 * 64 :].abs().max() == 0 and torch.equal(ended[:, :, : 19 * 64], open_[:, :, : 19 * 64])
     plain = model_of(head=head, latent_shape=shape, gate=False).eval()
@@ -126,15 +126,18 @@ def test_a_closed_gate_is_silence_and_in_training_the_true_one_closes(head, shap
 
 def test_a_gate_takes_the_most_likely_end():
     torch.manual_seed(0)
-    gate, logits = Gate(4, 8), 2 * torch.randn(50, 12)
+    gate, logits = Gate(4, 8, 12), 2 * torch.randn(50, 12)
     logits[0], logits[1] = -5, 5
     likelihoods = []  # of every end, term by term
     for end in range(13):
         open_, shut = (logits - 0.5)[:, :end], (logits - 0.5)[:, end:]
         likelihoods.append(F.logsigmoid(open_).sum(1) + F.logsigmoid(-shut).sum(1))
     ends = torch.stack(likelihoods, 1).argmax(1)
-    assert gate.decide(logits).sum(1).tolist() == ends.tolist() and {0, 12} < set(ends.tolist())
-    assert (gate.decide(logits).diff(dim=1) <= 0).all(), "once"
+    assert gate.frames_heard(logits).tolist() == ends.tolist() and {0, 12} < set(ends.tolist())
+    envelope = gate.envelope(ends)
+    assert (envelope.diff(dim=1) <= 0).all() and (envelope[ends == 12] == 1).all() and (envelope[ends == 0] == 0).all()
+    naive = F.interpolate((torch.arange(12) < ends[:, None]).float()[:, None], scale_factor=8, mode="linear")[:, 0]
+    assert torch.allclose(envelope, naive, atol=1e-6)
 
 
 def test_a_gate_learns_when_sounds_end():
