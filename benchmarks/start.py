@@ -70,9 +70,9 @@ def main():
     folder = unheard.with_table(unheard.table[own])
     held = unheard.with_table(unheard.table[~own]).sounds()
     long = 10 * options.minutes
-    ways = {f"begun from {options.instrument}, no training": (True, 0)}
+    ways = {f"from scratch, {minutes:g} minutes": (False, minutes) for minutes in (options.minutes, long)}
+    ways |= {f"begun from {options.instrument}, no training": (True, 0)}
     ways |= {f"begun from {options.instrument}, {options.minutes:g} minutes": (True, options.minutes)}
-    ways |= {f"from scratch, {minutes:g} minutes": (False, minutes) for minutes in (options.minutes, long)}
     rows = {}
     for name, (begun, minutes) in ways.items():
         place = CLONE / "outputs/start" / f"{name.replace(' ', '_')}.json"

@@ -334,12 +334,14 @@ def test_results_and_caches_do_not_lie_among_the_sounds(tmp_path, command, monke
 
 
 @pytest.mark.parametrize(
-    "n, temperature", [(0, 1.0), (2.0, 1.0), ("3", 1.0), (4, float("nan")), (4, float("inf")), (4, -1.0)]
+    "n, temperature, seed",
+    [(0, 1.0, 0), (2.0, 1.0, 0), ("3", 1.0, 0), (10**6, 1.0, 0), (4, float("nan"), 0), (4, float("inf"), 0)]
+    + [(4, -1.0, 0), (4, 1.0, 2**64), (4, 1.0, -1)],
 )
-def test_generate_refuses_what_makes_no_sound(smoke_run, n, temperature):
+def test_generate_refuses_what_makes_no_sound(smoke_run, n, temperature, seed):
     model, prior = load(smoke_run)
-    with pytest.raises(Refused, match="cannot generate|temperature"):
-        generate(model, prior, n, temperature=temperature)
+    with pytest.raises(Refused, match="cannot generate|temperature|a seed is"):
+        generate(model, prior, n, seed, temperature)
 
 
 def test_play_finds_a_run_or_says_how_to_make_one(smoke_run, tmp_path, command, monkeypatch):
