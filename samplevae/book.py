@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NOTEBOOKS', 'list_chapters', 'chapter_title', 'has_parameters', 'clean_notebook', 'keep_outputs', 'execute_chapter',
-           'for_readers', 'navigation', 'render', 'render_readme', 'publish', 'make_book', 'run_command']
+           'for_readers', 'navigation', 'render', 'render_readme', 'show_on_front_page', 'make_book', 'run_command']
 
 # %% ../nbs/99_book.ipynb #466e22b4
 import argparse
@@ -125,7 +125,7 @@ def render_readme() -> str:
     return "<!-- made from nbs/index.ipynb by `make readme`: change it there -->\n" + text.strip() + "\n"
 
 # %% ../nbs/99_book.ipynb #9b5c9284
-def publish(run: Path) -> None:
+def show_on_front_page(run: Path) -> None:
     "Put a picture and four sounds of the run beside the front page."
     (NOTEBOOKS / "sounds").mkdir(exist_ok=True)
     (NOTEBOOKS / "images").mkdir(exist_ok=True)
@@ -145,7 +145,7 @@ def make_book(preset: str = "cpu", *chosen: str) -> None:
         begun = time.time()
         print(f"{number}/{len(todo)} {chapter.stem}", end="", flush=True, file=sys.stderr)
         if chapter == first:
-            publish(run)
+            show_on_front_page(run)
         keep_outputs(chapter, execute_chapter(chapter, out, preset, run))
         print(f"  {time.time() - begun:.0f} s", file=sys.stderr)
     (CLONE / "README.md").write_text(render_readme())

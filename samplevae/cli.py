@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['OPTION_OF_SETTING', 'build_parser', 'add_run_commands', 'add_evaluate_command', 'add_generate_command',
-           'add_play_command', 'parse_changes', 'gather_changes', 'run_or_train', 'evaluate_command', 'parse_label',
-           'generate_command', 'instruments_command', 'publish_command', 'newest_run', 'run_to_play', 'play_command',
-           'dispatch', 'main']
+           'add_play_command', 'parse_changes', 'gather_changes', 'run_or_train', 'evaluate_command',
+           'generate_command', 'run_to_play', 'play_command', 'dispatch', 'main']
 
 # %% ../nbs/98_cli.ipynb #8625d202
 import argparse
@@ -30,10 +29,11 @@ from samplevae.experiments import (
 )
 from .files import read_json
 from .report import text_table
-from .runs import is_run
+from .runs import is_run, newest_run
 from .settings import Refused, Stopped
 from .sources import parse_source
-from .vae import PUBLISHED, locate
+from .vae import locate
+from .vectors import parse_label
 
 # %% ../nbs/98_cli.ipynb #d236cd53
 def build_parser() -> argparse.ArgumentParser:
@@ -175,18 +175,6 @@ def evaluate_command(options: argparse.Namespace) -> str:  # the tables, and whe
     return "\n\n".join([*tables, f"report  {run / 'report.html'}"])
 
 # %% ../nbs/98_cli.ipynb #30b7f7f0
-def parse_label(text: str) -> str | dict[str, float] | None:
-    "kick, or kick=0.6,tom=0.4 -> what `Prior.sample` takes."
-    parts = [part.split("=") for part in text.split(",")]
-    try:
-        shares = {name.strip(): float(share) for name, share in parts} if "=" in text else text or None
-    except ValueError:
-        shares = {}
-    if "=" in text and len(shares) < len(parts):
-        raise Refused(f"--label takes a label, or labels with their shares, as kick=0.6,tom=0.4, not {text!r}")
-    return shares
-
-
 def generate_command(options: argparse.Namespace) -> str:  # where they are
     "Options -> WAV files of new sounds."
     from samplevae.instrument import save_new_sounds
@@ -199,29 +187,7 @@ def generate_command(options: argparse.Namespace) -> str:  # where they are
     save_new_sounds(out, re.sub(r"[^\w.-]+", "-", options.label) or "new", sounds.numpy(), model.config.sample_rate)
     return f"{len(sounds)} sounds  {out}"
 
-# %% ../nbs/98_cli.ipynb #f07e8e9f
-def instruments_command() -> str:
-    "The instruments that come with the package, and what to do with them."
-    from samplevae.published import list_published
-
-    rows = list_published()
-    use = "samplevae play NAME, generate NAME, run --data FOLDER --start NAME; what each is: {}/NAME/README.md"
-    return f"{text_table(rows)}\n\n{use.format(PUBLISHED)}" if rows else "none came with this package"
-
-
-def publish_command(options: argparse.Namespace) -> str:  # where it is
-    "Options -> the folder of an instrument."
-    from samplevae.published import publish
-
-    return f"instrument  {publish(open_run(options.run.expanduser()), options.folder.expanduser(), options.limits)}"
-
 # %% ../nbs/98_cli.ipynb #c0ffee02
-def newest_run(folder: Path = Path("outputs")) -> Path | None:
-    "The run in a folder that was trained last."
-    models = sorted(folder.glob("*/vae/model.safetensors"), key=lambda path: path.stat().st_mtime)
-    return models[-1].parent.parent if models else None
-
-
 def run_to_play(what: Path | None) -> Path:
     "A run, an instrument, a folder of sounds (which is learned from first), or nothing (the newest run) -> what can be played; asks before it trains."
     run = locate(what or newest_run() or "one-shots")
@@ -277,9 +243,13 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
     elif options.command == "generate":
         print(generate_command(options))
     elif options.command == "instruments":
-        print(instruments_command())
+        from samplevae.published import describe_published
+
+        print(describe_published())
     elif options.command == "publish":
-        print(publish_command(options))
+        from samplevae.published import publish
+
+        print(f"instrument  {publish(open_run(options.run), options.folder.expanduser(), options.limits)}")
     elif options.command == "play":
         play_command(options)
     elif options.command in ("run", "train"):

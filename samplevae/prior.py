@@ -284,8 +284,7 @@ def generate(
 ) -> Tensor:  # (n, T)
     "New sounds (n, T) from a prior, each with fresh noise; the same for the same seed."
     if not isinstance(n, int) or not 1 <= n <= 2**31 // model.length:
-        most = f"from 1 to {2**31 // model.length:,} at once, which take 8 GB"
-        raise Refused(f"cannot generate {n!r} sounds: a whole number, {most}, is needed; other seeds give others")
+        raise Refused(f"cannot generate {n!r} sounds: give a whole number from 1 to {2**31 // model.length}")
     if not 0 <= seed < 2**63:
         raise Refused(f"a seed is a whole number from 0 to 2**63 - 1, not {seed}")
     if not 0 <= temperature <= 100:

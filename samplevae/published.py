@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['is_published', 'load_published', 'kind_rows', 'markdown_table', 'model_card', 'typical_sounds', 'publish',
-           'list_published']
+           'list_published', 'describe_published']
 
 # %% ../nbs/53_published.ipynb #14b043dd
 import time
@@ -26,7 +26,7 @@ from .instrument import PlayData, load_to_play, training_data
 from .monitoring import held_out, reconstruct
 from .prior import fitted_kinds, load_prior, save_prior
 from .reconstruction import recognised, reconstruction_metrics
-from .report import format_value
+from .report import format_value, text_table
 from .settings import Refused
 from .training import load_model
 from .vae import PUBLISHED, SampleVAE, locate
@@ -144,3 +144,13 @@ def list_published() -> list[dict]:
         form = {"seconds": settings["seconds"], "numbers": settings["latent"], "size, MB": round(size / 1e6, 1)}
         rows.append({"instrument": folder.name, "sounds": header["sounds"], "labels": len(header["labels"])} | form)
     return rows
+
+
+def describe_published() -> str:
+    "The instruments that come with the package, and what to do with them."
+    rows, use = list_published(), "samplevae play NAME, generate NAME, run --data FOLDER --start NAME"
+    return (
+        f"{text_table(rows)}\n\n{use}; what each is: {PUBLISHED}/NAME/README.md"
+        if rows
+        else "none came with this package"
+    )

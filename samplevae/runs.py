@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['git_commit', 'hardware', 'median_seconds', 'versions', 'pick_device', 'Run', 'is_run', 'check_folder', 'in_notebook',
-           'PlainText', 'Progress']
+__all__ = ['git_commit', 'hardware', 'median_seconds', 'versions', 'pick_device', 'Run', 'is_run', 'newest_run', 'check_folder',
+           'in_notebook', 'PlainText', 'Progress']
 
 # %% ../nbs/92_runs.ipynb #c41e59a2
 import os
@@ -159,6 +159,12 @@ def finished(self: Run, stage: str) -> bool:
 def is_run(path: Path) -> bool:
     "Whether a folder is that of a run: it has settings and a manifest."
     return (path / "config.json").exists() and (path / "manifest.json").exists()
+
+
+def newest_run(folder: Path = Path("outputs")) -> Path | None:
+    "The run in a folder that was trained last."
+    models = sorted(folder.glob("*/vae/model.safetensors"), key=lambda path: path.stat().st_mtime)
+    return models[-1].parent.parent if models else None
 
 
 def check_folder(path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['encode_vectors', 'split_vectors', 'decode_vectors', 'EncodedSounds', 'encode_posteriors', 'plot_latents', 'find_root',
-           'Mixture', 'fit_mixture', 'LabelClassifier']
+           'Mixture', 'fit_mixture', 'LabelClassifier', 'parse_label']
 
 # %% ../nbs/29_vectors.ipynb #292368a8
 import math
@@ -261,3 +261,15 @@ class LabelClassifier(nn.Module):
             raise Refused(f"shares of labels must be 0 or more, not {mix}")
         known, total = self(vectors), sum(mix.values())
         return sum(share / total * known[:, self.labels.index(label)] for label, share in mix.items())
+
+
+def parse_label(text: str) -> str | dict[str, float] | None:
+    "kick, or kick=0.6,tom=0.4 -> what `Prior.sample` takes."
+    parts = [part.split("=") for part in text.split(",")]
+    try:
+        shares = {name.strip(): float(share) for name, share in parts} if "=" in text else text or None
+    except ValueError:
+        shares = {}
+    if "=" in text and len(shares) < len(parts):
+        raise Refused(f"--label takes a label, or labels with their shares, as kick=0.6,tom=0.4, not {text!r}")
+    return shares
