@@ -26,7 +26,7 @@ from samplevae.files import CLONE, write_json
 
 WIRING, TRAINING, EVIDENCE, SOUNDS = (f"tests/test_{name}.py" for name in ("wiring", "training", "evidence", "sounds"))
 LIST = {  # what is wrong: module, what stands there, what stands there instead
-    "no posterior noise": ("vae", "z = posterior.rsample()", "z = posterior.point()"),
+    "no posterior noise": ("vae", "z, sounding = posterior.rsample()", "z, sounding = posterior.point()"),
     "decoded without the pitch": ("vae", "self.decoder(z, self.measure_pitch(x), draws", "self.decoder(z, 0 * self.measure_pitch(x), draws"),
     "weight of the KL 0": ("phases", "return config.beta * warmup * kl +", "return 0 * config.beta * warmup * kl +"),
     "energy term with the wrong sign": (

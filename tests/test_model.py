@@ -200,8 +200,8 @@ def test_where_there_is_no_pitch_its_number_tells_the_networks_nothing():
 @ALL
 def test_every_parameter_gets_a_gradient(changes):
     model = model_of(**changes)
-    y, z, posterior = model(torch.randn(2, 1, model.length))
-    (y.square().mean() + posterior.kl(z).mean()).backward()
+    y, z, posterior, gate_loss = model(torch.randn(2, 1, model.length))
+    (y.square().mean() + posterior.kl(z).mean() + gate_loss).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or p.grad.abs().sum() == 0] == []
 
 
@@ -266,7 +266,7 @@ def test_it_can_be_compiled(changes):
     model = model_of(seconds=0.1, **changes)
     x = 0.3 * torch.randn(2, 1, model.length)
     train = torch.compile(model, backend="aot_eager")  # all of compiling but the C++ compiler, which not all have
-    y, _, posterior = train(x)
+    y, _, posterior, _ = train(x)
     y.square().mean().backward()
     assert torch.allclose(posterior.point(), model.encode(x).point(), atol=1e-4)
     model.eval()
@@ -332,8 +332,8 @@ def test_truncated_files_are_refused_in_one_line(part, tmp_path):
     [
         ('{"format": 99, "settings": {}}', "written by a newer samplevae"),
         ('{"settings": {"width": 3}}', "written by an older samplevae"),
-        ('{"format": 5, "settings": {"heads": "istft"}}', "asks for what is not here: unknown setting 'heads'"),
-        ('{"format": 5}', "model.json is damaged"),
+        ('{"format": 6, "settings": {"heads": "istft"}}', "asks for what is not here: unknown setting 'heads'"),
+        ('{"format": 6}', "model.json is damaged"),
         ('{"format": "one", "settings": {}}', "written by an older samplevae"),
         ("[]", "damaged"),
         ("{", "damaged"),
