@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['is_published', 'load_published', 'kind_rows', 'markdown_table', 'model_card', 'typical_sounds', 'publish',
+__all__ = ['SHOWN', 'is_published', 'load_published', 'kind_rows', 'markdown_table', 'model_card', 'typical_sounds', 'publish',
            'list_published', 'describe_published']
 
 # %% ../nbs/53_published.ipynb #14b043dd
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 # %% ../nbs/53_published.ipynb #f0d9c9b2
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
+from .config import describe_settings
 from .dataset import prepare_store, provenance
 from .files import atomic_write, read_json, write_json
 from .instrument import PlayData, load_to_play, training_data
@@ -47,7 +50,10 @@ def load_published(name: str | Path) -> tuple[SampleVAE, nn.Module, PlayData]:
     if not is_published(folder):
         known = ", ".join(sorted(path.name for path in PUBLISHED.glob("*")))
         raise Refused(f"there is no published instrument {name}: give a folder, or one of {known}")
-    header, arrays = read_json(folder / "sounds.json"), load_file(folder / "sounds.safetensors")
+    try:
+        header, arrays = read_json(folder / "sounds.json"), load_file(folder / "sounds.safetensors")
+    except (SafetensorError, OSError) as error:
+        raise Refused(f"{folder / 'sounds.safetensors'} is damaged: {str(error).splitlines()[0]}") from error
     wide = {key: array.astype(np.float32) if array.dtype == np.float16 else array for key, array in arrays.items()}
     return SampleVAE.from_pretrained(folder), load_prior(folder / "prior"), (header, wide)
 
@@ -67,34 +73,29 @@ def kind_rows(model: SampleVAE, held: Store) -> list[dict]:
     return rows
 
 # %% ../nbs/53_published.ipynb #51510337
-def markdown_table(rows: list[dict]) -> str:
-    "Rows as a table in Markdown; those without a value are left empty."
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [columns, ["---"] * len(columns)] + [
-        [str(format_value(row.get(key, ""))) for key in columns] for row in rows
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+SHOWN = ("sounds", "number", "Fréchet ↓", "Fréchet ∞ ↓", "KID ↓", "precision ↑", "recall ↑", "coverage ↑")  # on a card
+
+
+def markdown_table(rows: list[dict], columns: Sequence[str] = ()) -> str:
+    "Rows, or some columns of them, as a table in Markdown; what has no value is left empty."
+    names = [name for name in dict.fromkeys(key for row in rows for key in row) if name in (columns or (name,))]
+    filled = [[str(format_value(row.get(name, ""))).replace("nan", "") for name in names] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *filled])
 
 
 def model_card(run: Run, name: str, limits: str) -> str:
-    "A run -> its card: sounds and licences, training, measures with intervals, limits."
-    config, manifest, metrics = run.config, run.manifest(), read_json(run / "metrics.json", {})
-    train, rows = manifest["train"], provenance(prepare_store(run))
-    machine = train["hardware"]
-    where = ", ".join(machine["gpus"]) or f"{machine['cores']} cores of {machine['processor']}"
-    parts = [
-        f"# {name}",
-        f"One vector of {config.latent} numbers for a sound of {config.seconds:g} s at {config.sample_rate} Hz.",
-    ]
-    parts += ["## Sounds", markdown_table(rows)]
-    kinds = markdown_table(kind_rows(load_model(run), held_out(prepare_store(run))))
-    parts += ["## Held-out sounds and their reconstructions, by kind", "Medians over sounds.", kinds]
-    parts += [
-        "## Training",
-        f"{train['seconds'] / 3600:.1f} hours on {where}, ending {train['begun']}; seed {config.seed}.",
-    ]
-    for title in [title for title in metrics if title.startswith(("generation", "reconstruction"))]:
-        parts += [f"## Measured: {title}", markdown_table(metrics[title])]
+    "A run -> its card: sounds and licences, how near they come back, training, measures with intervals, limits."
+    config, train, metrics = run.config, run.manifest()["train"], read_json(run / "metrics.json", {})
+    store, machine = prepare_store(run), train["hardware"]
+    where = ", ".join(machine["gpus"]) or f"{machine['processor']}, {machine['cores']} cores"
+    form = f"{config.latent} numbers, and a pitch, for a sound of {config.seconds:g} s at {config.sample_rate} Hz"
+    parts = [f"# {name}", form, "## Sounds", markdown_table(provenance(store))]
+    kinds = markdown_table(kind_rows(load_model(run), held_out(store)))
+    parts += ["## Held-out sounds and their reconstructions, by kind", "Medians over sounds.", kinds, "## Training"]
+    parts += [f"{train['seconds'] / 3600:.1f} hours on {where}, begun {train['begun']}; {describe_settings(config)}"]
+    for title, rows in metrics.items():
+        if title.startswith(("generation", "reconstruction")):
+            parts += [f"## Measured: {title}", markdown_table(rows, SHOWN if title.startswith("generation") else ())]
     return "\n\n".join([*parts, "## What it cannot do", limits or "Nobody has written this down yet."]) + "\n"
 
 # %% ../nbs/53_published.ipynb #c96edb71

@@ -98,6 +98,10 @@ def test_what_cannot_be_published_or_found_is_refused(smoke_run, passed_on, tmp_
     with pytest.raises(Refused, match="not finished"):
         publish(open_run(tmp_path / "run"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+    shutil.copytree(passed_on, tmp_path / "cut")
+    (tmp_path / "cut/sounds.safetensors").write_bytes((passed_on / "sounds.safetensors").read_bytes()[:-100])
+    with pytest.raises(Refused, match="sounds.safetensors is damaged"):
+        load_published(tmp_path / "cut")
     assert publish(open_run(smoke_run), passed_on, "It is tiny.") == passed_on, "a newer one takes the place of its own"
 
 
