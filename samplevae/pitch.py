@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['librosa', 'swift_f0', 'MEASURED_FROM', 'MEASURED_TO', 'load_swift_f0', 'voiced_pitch', 'low_pitch', 'track_pitch',
-           'certain_pitch', 'tracked_pitch_error']
+__all__ = ['librosa', 'swift_f0', 'MEASURED_FROM', 'MEASURED_TO', 'load_swift_f0', 'is_heard', 'voiced_pitch', 'low_pitch',
+           'track_pitch', 'certain_pitch', 'tracked_pitch_error']
 
 # %% ../nbs/39_pitch.ipynb #d7cc477f
 import math
@@ -35,15 +35,23 @@ def load_swift_f0() -> swift_f0.SwiftF0:
     return swift_f0.SwiftF0(threads=1, spin=False)
 
 
+def is_heard(wave: np.ndarray, rate: int, times: np.ndarray, decibels: float) -> np.ndarray:  # (T,), (n,) in s -> (n,)
+    "Whether the 10 ms around each moment are within so many decibels of the peak."
+    size = rate // 100
+    level = np.abs(np.pad(wave, (0, -len(wave) % size))).reshape(-1, size).max(1)
+    return (level > 10 ** (-decibels / 20) * level.max())[(100 * times).astype(int).clip(0, len(level) - 1)]
+
+
 def voiced_pitch(wave: np.ndarray, rate: int) -> float:  # (T,) -> Hz
     "The fundamental by SwiftF0, NaN where fewer than four frames are voiced."
     frames = load_swift_f0().detect(wave, rate)
-    voiced = (frames.timestamps > MEASURED_FROM) & (frames.timestamps < MEASURED_TO) & (frames.confidence >= 0.5)
+    times = frames.timestamps
+    voiced = (times > MEASURED_FROM) & (times < MEASURED_TO) & (frames.confidence >= 0.5)
     return float(np.median(frames.pitch_hz[voiced])) if voiced.sum() >= 4 else math.nan
 
 # %% ../nbs/39_pitch.ipynb #2285de42
 def low_pitch(wave: np.ndarray, rate: int) -> float:  # (T,) -> Hz
-    "The fundamental of a low tone by YIN, from 25 to 300 Hz; NaN where the sound is not low, or the frames disagree."
+    "The fundamental of a low tone by YIN, from 25 to 300 Hz; NaN where the sound is not low or soon over, or the frames disagree."
     part = wave[round(MEASURED_FROM * rate) : round(MEASURED_TO * rate)]
     power = np.abs(np.fft.rfft(part)) ** 2
     frequency = np.fft.rfftfreq(len(part), 1 / rate)
@@ -51,7 +59,11 @@ def low_pitch(wave: np.ndarray, rate: int) -> float:  # (T,) -> Hz
         return math.nan
     slow = soxr.resample(wave, rate, 4000)
     frames = librosa.yin(slow, fmin=25, fmax=300, sr=4000, frame_length=384, hop_length=40)  # every 10 ms
-    low, middle, high = np.quantile(frames[round(100 * MEASURED_FROM) : round(100 * MEASURED_TO)], (0.25, 0.5, 0.75))
+    times = np.arange(round(100 * MEASURED_FROM), min(round(100 * MEASURED_TO), len(frames))) / 100
+    heard = frames[round(100 * MEASURED_FROM) :][: len(times)][is_heard(wave, rate, times, 100)]  # silence has none
+    if len(heard) < 4:
+        return math.nan
+    low, middle, high = np.quantile(heard, (0.25, 0.5, 0.75))
     return float(middle) if high < low * 2 ** (1 / 12) else math.nan
 
 # %% ../nbs/39_pitch.ipynb #ae4434c9
@@ -65,9 +77,11 @@ def track_pitch(x: Tensor, rate: int) -> Tensor:  # (B, T) -> (B,), Hz
 
 # %% ../nbs/39_pitch.ipynb #c74c6fa5
 def certain_pitch(x: Tensor, rate: int) -> Tensor:  # (B, T) -> (B,), Hz
-    "The tracked pitch, NaN where it is in doubt."
+    "The tracked pitch, NaN where it is in doubt, or soon over."
     (peak, share), pitch = dominant_pitch(x.cpu(), rate), track_pitch(x, rate)
-    return torch.where((share > 0.25) & ((pitch / peak).log2().abs() < 1 / 12), pitch, math.nan)
+    times = np.arange(MEASURED_FROM, MEASURED_TO, 0.01)
+    heard = torch.tensor([is_heard(wave, rate, times, 60).sum() >= 8 for wave in x.float().cpu().numpy()])
+    return torch.where((share > 0.25) & ((pitch / peak).log2().abs() < 1 / 12) & heard, pitch, math.nan)
 
 
 def tracked_pitch_error(pitch: Tensor, y: Tensor, rate: int) -> Tensor:  # (B,), Hz, and (B, T) -> (B,), semitones

@@ -717,6 +717,17 @@ def test_a_damaged_aisfx_is_refused_and_a_missing_one_is_left_out(tmp_path, monk
         EMBEDDINGS["aisfx"]("", None, "cpu", None)
 
 
+@pytest.mark.parametrize("hertz", [60.0, 440.0])
+def test_the_pitch_of_what_nobody_hears_is_not_compared(hertz):
+    time = torch.arange(26_460) / 44_100
+    tone = (2 * torch.pi * hertz * time).sin()
+    soon, later = tone * torch.exp(-time / 0.012), tone * torch.exp(-time / 0.05)  # 60 dB down after 83 and 345 ms
+    pitch = certain_pitch(torch.stack([soon, later]), 44_100)
+    assert pitch[0].isnan() and pitch[1].item() == pytest.approx(hertz, rel=0.01)
+    ended = (later * ((0.25 - time) / 0.035).clamp(0, 1))[None]  # as a gate ends it
+    assert tracked_pitch_error(pitch[1:], ended, 44_100).item() < 0.2
+
+
 @pytest.mark.parametrize("kind", ["kick", "bass", "pluck"])
 def test_pitch_is_found_where_the_synthesiser_knows_it(kind):
     factors = draw(torch.arange(24), 5, (kind,))
