@@ -52,7 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 START_SETTINGS = {
     "steps": 300,
-    "learning_rate": 2e-3,
+    "learning_rate": 5e-4,
     "beta": 5e-4,
     "augment": "pitch, tilt",
 }  # beside those of the model that a run begins from

@@ -194,9 +194,9 @@ class Gate(nn.Module):
         return F.pad((logits - sure).cumsum(1), (1, 0)).argmax(1)  # the gain of an end after 0, 1, 2 ... frames
 
     def envelope(self, heard: Tensor) -> Tensor:  # (B,), frames -> (B, F hop)
-        "1, then a fade of three frames (fewer where there are fewer), and 0 from the middle of the frame after the last that is heard."
+        "1 up to the middle of the last frame that is heard, 0 from the middle of the next one on."
         end = torch.where(heard == self.place[-1].ceil(), torch.inf, torch.where(heard == 0, -torch.inf, heard + 0.5))
-        return ((end[:, None] - self.place) / heard.clamp(1, 3)[:, None]).clamp(0, 1)
+        return (end[:, None] - self.place).clamp(0, 1)
 
 # %% ../nbs/27_decoder.ipynb #10e9cbb8
 class Decoder(nn.Module):

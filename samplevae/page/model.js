@@ -65,11 +65,11 @@ export class Model {
     return end;
   }
 
-  // After so many frames a sound is silent; the last three of them (fewer where there are fewer) are its fade
+  // After so many frames a sound is silent; from the middle of the last to that of the next it fades
   close(wave, heard) {
-    const hop = this.config.hop_length, end = (heard + 0.5) * hop, fade = Math.min(3, heard) * hop;
+    const hop = this.config.hop_length, end = (heard + 0.5) * hop;
     if (heard === 8 * this.columns) return;
-    for (let i = Math.max(0, end - fade); i < wave.length; i++) wave[i] *= heard ? Math.max(0, (end - i - 0.5) / fade) : 0;
+    for (let i = Math.max(0, end - hop); i < wave.length; i++) wave[i] *= heard ? Math.max(0, (end - i - 0.5) / hop) : 0;
   }
 
   // The encoder comes in a pack of its own, since few need it, and not at once
