@@ -22,7 +22,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from .config import describe_settings
 from .dataset import prepare_store, provenance
 from .files import atomic_write, read_json, write_json
 from .instrument import PlayData, load_to_play, training_data
@@ -92,7 +91,9 @@ def model_card(run: Run, name: str, limits: str) -> str:
     parts = [f"# {name}", form, "## Sounds", markdown_table(provenance(store))]
     kinds = markdown_table(kind_rows(load_model(run), held_out(store)))
     parts += ["## Held-out sounds and their reconstructions, by kind", "Medians over sounds.", kinds, "## Training"]
-    parts += [f"{train['seconds'] / 3600:.1f} hours on {where}, begun {train['begun']}; {describe_settings(config)}"]
+    plain, own = type(config)(), {key for key in vars(config) if key not in ("data", "start")}
+    changed = [f"{key} = {getattr(config, key)}" for key in sorted(own) if getattr(config, key) != getattr(plain, key)]
+    parts += [f"{train['seconds'] / 3600:.1f} hours on {where}, begun {train['begun']}; {', '.join(changed)}"]
     for title, rows in metrics.items():
         if title.startswith(("generation", "reconstruction")):
             parts += [f"## Measured: {title}", markdown_table(rows, SHOWN if title.startswith("generation") else ())]
