@@ -222,13 +222,13 @@ class Decoder(nn.Module):
         "Sounds (B or draws B, 1, T), and the logits of the gates (B, F)."
         joined = join_pitch(z, pitch) if self.oscillator else z
         h = self.project(joined)  # (B, C, columns)
-        sound = full_precision(self.head(h, draws))
-        sound = sound + repeat_draws(self.oscillator(pitch, joined), draws)[:, None] if self.oscillator else sound
+        tone = repeat_draws(self.oscillator(pitch, joined), draws)[:, None] if self.oscillator else 0.0
+        sound = full_precision(self.head(h, draws)) + tone
         if self.gate is None:
             return sound, None
         logits = self.gate(h)
         envelope = self.gate.envelope(self.gate.frames_heard(logits) if heard is None else heard)
-        return sound * repeat_draws(envelope, draws)[:, None], logits
+        return sound.mul_(repeat_draws(envelope, draws)[:, None]), logits  # in place, since it is large
 
     def envelope(self, joined: Tensor) -> Tensor | float:  # (B, numbers) -> (B, T)
         "The factor by which the gate makes sounds end; 1 where there is no gate."
