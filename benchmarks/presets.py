@@ -38,10 +38,8 @@ ROWS = {
 }
 
 
-def learn(config, store, seconds, name):
+def learn(model, config, sounds, seconds, name):
     "The averaged model after so many seconds of processor time, and its steps."
-    torch.manual_seed(config.seed)
-    model, sounds = SampleVAE(config), store.split("train")
     average = deepcopy(model).requires_grad_(False)
     phase, bar = RepresentationPhase(model, config, 1000, make_fabric(config)), tqdm(total=round(seconds), desc=name)
     step, begin, used = 0, time.process_time(), 0.0
@@ -100,7 +98,8 @@ def main():
         if (options.only or name) == name and not (table["minutes"] == options.minutes and name in table["rows"]):
             config = Config.preset("cpu", device="cpu", **changes)
             store = prepare_store(Run(CLONE / "outputs", config))
-            model, steps = learn(config, store, 60 * options.minutes, name)
+            torch.manual_seed(config.seed)
+            model, steps = learn(SampleVAE(config), config, store.split("train"), 60 * options.minutes, name)
             row = {"steps": steps} | score(model, store)
             table = read_json(path, empty)
             table = table if table["minutes"] == options.minutes else empty

@@ -10,7 +10,8 @@ import time
 
 import torch
 import yaml
-from start import learn, score
+from presets import learn
+from start import score
 
 from samplevae.config import Config
 from samplevae.decoder import sounding_frames
@@ -26,7 +27,7 @@ ROWS = {
     "as published": {},
     "without a gate": {"gate": False},
     "floor of the loss at 1e-3": {"magnitude_floor": 1e-3},
-    "4 harmonics": {"harmonics": 4},
+    "24 harmonics": {"harmonics": 24},
     "no harmonics": {"harmonics": 0},
 }
 
@@ -62,7 +63,7 @@ def main():
         if options.only in (None, name) and not kept.exists():
             config = Config.preset(recipe["preset"], **common | changes | {"device": "cpu"})
             torch.manual_seed(0)
-            model, steps = learn(SampleVAE(config), config, store.split("train"), options.minutes, name)
+            model, steps = learn(SampleVAE(config), config, store.split("train"), 60 * options.minutes, name)
             write_json(kept, {"steps": steps} | score(model, x, store.rate) | silence(model, x, store.rate))
         if kept.exists():
             rows[name] = read_json(kept)

@@ -2,7 +2,8 @@
 
 `python benchmarks/start.py FOLDER --instrument one-shots`, FOLDER being the one that the instrument was trained on. Half of the
 groups that it has never heard are the new folder, the other half are scored. On one thread: what the instrument knows without
-any training, after `--minutes` (3), and what a model of the same form knows from scratch, after as many and after `--long` (15). The table goes to benchmarks/results/start.json; what is trained already is not trained again.
+any training, after `--minutes` (3), and what a model of the same form knows from scratch, after as many and after `--long` (15).
+The table goes to benchmarks/results/start.json; what is trained already is not trained again.
 """
 
 import argparse
@@ -10,36 +11,16 @@ import time
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from presets import learn
 
 from samplevae.config import START_SETTINGS, Config
 from samplevae.files import CLONE, read_json, write_json
 from samplevae.monitoring import reconstruct
-from samplevae.phases import RepresentationPhase, make_fabric, training_batch, update_ema
 from samplevae.reconstruction import recognised, reconstruction_metrics
 from samplevae.runs import hardware
 from samplevae.sources import folder_source
 from samplevae.store import Store
 from samplevae.vae import SampleVAE, locate, start_from
-
-
-def learn(model, config, sounds, minutes, name):
-    "The averaged model after so many minutes of processor time, and its steps; the schedule goes by time."
-    average = SampleVAE(config).requires_grad_(False)
-    start_from(average, model)
-    phase, bar = (
-        RepresentationPhase(model, config, 1000, make_fabric(config)),
-        tqdm(total=round(60 * minutes), desc=name),
-    )
-    step, begin, used = 0, time.process_time(), 0.0
-    while used < 60 * minutes:
-        torch.manual_seed(step)
-        phase.step(training_batch(sounds, config, step), min(999, int(1000 * used / 60 / minutes)))
-        update_ema(average, model, config.ema_decay, step)
-        step, used = step + 1, time.process_time() - begin
-        bar.n = min(round(used), bar.total)
-        bar.refresh() if step % 20 == 0 else None
-    return average.eval(), step
 
 
 def score(model, x, rate):
@@ -81,7 +62,7 @@ def main():
             torch.manual_seed(0)
             model = SampleVAE(config)
             start_from(model, other) if begun else None
-            model, steps = learn(model, config, folder, minutes, name)
+            model, steps = learn(model, config, folder, 60 * minutes, name)
             write_json(place, {"steps": steps} | score(model, held, store.rate))
         rows[name] = read_json(place)
     about = {"instrument": options.instrument, "sounds": len(folder), "held out": len(held), "groups": len(groups)}

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from .dataset import prepare_store, provenance
-from .files import atomic_write, read_json, write_json
+from .files import read_json, replace_folder, staging_folder, write_json
 from .instrument import PlayData, load_to_play, training_data
 from .monitoring import held_out, reconstruct
 from .prior import fitted_kinds, load_prior, save_prior
@@ -87,7 +87,8 @@ def model_card(run: Run, name: str, limits: str) -> str:
     config, train, metrics = run.config, run.manifest()["train"], read_json(run / "metrics.json", {})
     store, machine = prepare_store(run), train["hardware"]
     where = ", ".join(machine["gpus"]) or f"{machine['processor']}, {machine['cores']} cores"
-    form = f"{config.latent} numbers, and a pitch, for a sound of {config.seconds:g} s at {config.sample_rate} Hz"
+    pitch = ", and a pitch," if config.pitch_dims else ""
+    form = f"{config.latent} numbers{pitch} for a sound of {config.seconds:g} s at {config.sample_rate} Hz"
     parts = [f"# {name}", form, "## Sounds", markdown_table(provenance(store))]
     kinds = markdown_table(kind_rows(load_model(run), held_out(store)))
     parts += ["## Held-out sounds and their reconstructions, by kind", "Medians over sounds.", kinds, "## Training"]
@@ -124,16 +125,17 @@ def publish(run: Run, folder: Path, limits: str = "") -> Path:
         key: array.astype(np.float16) if key == "data.descriptors" else np.ascontiguousarray(array)
         for key, array in arrays.items()
     }
-    model.save_pretrained(folder / "vae", half=True)
-    kind = fitted_kinds(run / "prior")[0]
-    save_prior(prior, kind, folder / "prior")
-    write_json(folder / "prior/priors.json", {"priors": [kind]})
-    with atomic_write(folder / "sounds.safetensors") as beside:
-        save_file(small, beside)
-    with atomic_write(folder / "README.md") as beside:
-        beside.write_text(model_card(run, folder.name, limits), "utf-8")
-    about = {"presets": typical_sounds(header, arrays), "published": time.strftime("%Y-%m-%d")}
-    write_json(folder / "sounds.json", header | about)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with staging_folder(folder) as fresh:  # whole, or not there
+        model.save_pretrained(fresh / "vae", half=True)
+        kind = fitted_kinds(run / "prior")[0]
+        save_prior(prior, kind, fresh / "prior")
+        write_json(fresh / "prior/priors.json", {"priors": [kind]})
+        save_file(small, fresh / "sounds.safetensors")
+        about = {"presets": typical_sounds(header, arrays), "published": time.strftime("%Y-%m-%d")}
+        write_json(fresh / "sounds.json", header | about)
+        (fresh / "README.md").write_text(model_card(run, folder.name, limits), "utf-8")
+        replace_folder(fresh, folder)
     return folder
 
 # %% ../nbs/53_published.ipynb #e2af7885
