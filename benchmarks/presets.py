@@ -14,6 +14,7 @@ import soxr
 import torch
 from tqdm import tqdm
 
+from samplevae.audio import PRE_ONSET
 from samplevae.config import Config
 from samplevae.dataset import prepare_store
 from samplevae.embeddings import mel_embedding
@@ -63,7 +64,9 @@ def at_full(x, rate):
 def truth(files):
     "Drums as they are, a second at the full rate; their files are called synthesis/SEED/NUMBER."
     numbers = torch.tensor([int(name.split("/")[2]) for name in files])
-    return torch.cat([synthesise(draw(part, kinds=DRUMS), RATE, 1.0) for part in numbers.split(64)])
+    before = round(PRE_ONSET * RATE)
+    waves = [synthesise(draw(part, kinds=DRUMS), RATE, 1 - before / RATE) for part in numbers.split(64)]
+    return torch.nn.functional.pad(torch.cat(waves), (before, 0))
 
 
 def score(model, store):

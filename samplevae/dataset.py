@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['DataConfig', 'existing_store', 'prepare_store', 'plot_store', 'sound_sets', 'empty_above', 'provenance',
-           'provenance_warnings']
+__all__ = ['STORE_FORMAT', 'DataConfig', 'existing_store', 'prepare_store', 'plot_store', 'sound_sets', 'empty_above',
+           'provenance', 'provenance_warnings']
 
 # %% ../nbs/18_dataset.ipynb #31ac62b8
 from dataclasses import dataclass
@@ -75,13 +75,16 @@ def existing_store(config: DataConfig) -> Store | None:
     return store
 
 
+STORE_FORMAT = 2  # one higher whenever the same settings make other sounds
+
+
 def prepare_store(run: Run) -> Store:
     "The store of a run, made now if it is not there; a folder of sounds may be a store already."
     config: DataConfig = run.config
     if given := existing_store(config):
         return given
     name = Path(config.folder).name or "synthesis"
-    path = cache_folder() / f"{name}-{fingerprint(config, 'data', run.files)}"
+    path = cache_folder() / f"{name}-{STORE_FORMAT}-{fingerprint(config, 'data', run.files)}"
     if not (path / "report.json").exists():  # of forty runs that begin together, one builds and the others wait
         form, drop = (config.sample_rate, config.seconds), config.drops_near_duplicates
         return Store.prepare(open_source(config.data, config), path, *form, run, keep=True, drop_near_duplicates=drop)

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['HEADS', 'DecoderConfig', 'repeat_draws', 'IstftHead', 'upsampling_stack', 'ParallelNoise', 'RaveHead', 'MelganHead',
-           'sounding_frames', 'Gate', 'Decoder']
+           'sounding_frames', 'Gate', 'rise_envelope', 'Decoded', 'Decoder']
 
 # %% ../nbs/27_decoder.ipynb #47c72467
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # %% ../nbs/27_decoder.ipynb #59a97710
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 # %% ../nbs/27_decoder.ipynb #4fec6dd4
 from .encoder import EncoderConfig, SIZES, factor_strides
 from .filterbank import Filterbank
-from .harmonics import HarmonicOscillator, join_pitch
+from .harmonics import HarmonicOscillator, PartialLines, Partials, join_pitch
 from samplevae.layers import (
     ACTIVATIONS,
     ConvNeXtBlock,
@@ -34,7 +35,7 @@ from .spectral import BandGains, FilteredNoise, ShortTimeFourier, as_complex
 # %% ../nbs/27_decoder.ipynb #072d8052
 HEADS: dict[
     str, type[nn.Module]
-] = {}  # made from a config; (B, width, columns), draws -> (B or draws B, 1, columns * 8 * hop)
+] = {}  # made from a config; (B, width, columns), draws, Partials or none -> (B or draws B, 1, columns * 8 * hop)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +50,24 @@ class DecoderConfig(EncoderConfig):
     modulation: str = setting(
         "sigmoid", "train", "amplitude modulation in the heads rave and melgan", choices=("none", "sigmoid", "loudness")
     )
+    partials: int = setting(
+        64,
+        "train",
+        "partials of a pitch in all; those above `harmonics` are lines in the spectra of head istft",
+        0,
+        256,
+    )
     gate: bool = setting(True, "train", "whether the decoder says when a sound has ended, and is silent from then on")
 
     def check(self) -> None:
         super().check()
         if self.head in ("rave", "melgan"):
             self.require_power_of_two(f"head {self.head}")
+
+    @property
+    def lines(self) -> range:
+        "The numbers of the partials that are lines."
+        return range(self.harmonics + 1, self.partials + 1 if self.pitch_dims and self.head == "istft" else 0)
 
 # %% ../nbs/27_decoder.ipynb #20d50d55
 def repeat_draws(x: Tensor, draws: int) -> Tensor:  # (B, ...) -> (B or draws B, ...)
@@ -77,11 +90,15 @@ class IstftHead(nn.Module):
         nn.init.uniform_(self.waves.weight, -0.13 * width**-0.5, 0.13 * width**-0.5)  # tones begin below the noise
         self.levels = BandGains(width, 2 * hop + 1)
         self.noise = FilteredNoise(width, hop, frames, config.noise_bands) if config.noise_bands else None
+        self.lines = PartialLines(width, config.sample_rate, hop, frames, config.lines) if config.lines else None
 
-    def forward(self, h: Tensor, draws: int = 0) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
+    def forward(
+        self, h: Tensor, draws: int = 0, partials: Partials | None = None
+    ) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
         h = h.unflatten(1, (-1, 2)).transpose(2, 3).flatten(2)  # (B, C / 2, 2 columns), two frames in each column
         h = self.norm(self.stages(h).transpose(1, 2))  # (B, F, C / 2)
         parts = full_precision(self.waves(h)).mul_(self.levels(h))  # (B, F, 2 bins); in place, since it is large
+        parts = self.lines(parts, h, partials) if self.lines else parts
         parts = repeat_draws(parts, draws)
         parts = parts.add_(self.noise(h, draws)) if self.noise else parts
         return self.transform.istft(as_complex(parts), absolute_phase=True)[:, None]
@@ -134,7 +151,9 @@ class RaveHead(nn.Module):
         self.output = WaveformOutput(narrow, 16, config.modulation)
         self.noise = ParallelNoise(config, narrow, config.hop_length // 16) if config.noise_bands else None
 
-    def forward(self, h: Tensor, draws: int = 0) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
+    def forward(
+        self, h: Tensor, draws: int = 0, partials: Partials | None = None
+    ) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
         h = self.layers(h)
         wave = repeat_draws(self.bank.synthesis(self.output(h)), draws)
         return wave + self.noise(h, draws) if self.noise else wave
@@ -161,7 +180,9 @@ class MelganHead(nn.Module):
         self.output = WaveformOutput(narrow, 1, config.modulation)
         self.noise = ParallelNoise(config, narrow, config.hop_length) if config.noise_bands else None
 
-    def forward(self, h: Tensor, draws: int = 0) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
+    def forward(
+        self, h: Tensor, draws: int = 0, partials: Partials | None = None
+    ) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
         h = self.layers(self.frames(h))
         wave = repeat_draws(self.output(h), draws)
         return wave + self.noise(h, draws) if self.noise else wave
@@ -198,7 +219,21 @@ class Gate(nn.Module):
         end = torch.where(heard == self.place[-1].ceil(), torch.inf, torch.where(heard == 0, -torch.inf, heard + 0.5))
         return (end[:, None] - self.place).clamp(0, 1)
 
+# %% ../nbs/27_decoder.ipynb #c02acd5e
+def rise_envelope(rate: int) -> Tensor:  # (samples,)
+    "From 0 to 1 in half a millisecond."
+    size = max(1, round(0.0005 * rate))
+    return 0.5 - 0.5 * torch.cos(torch.pi * torch.arange(size) / size)
+
 # %% ../nbs/27_decoder.ipynb #10e9cbb8
+class Decoded(NamedTuple):
+    "What a decoder gives."
+
+    sounds: Tensor  # (B or draws B, 1, T)
+    logits: Tensor | None  # (B, F), of the gates
+    partials: Partials | None
+
+
 class Decoder(nn.Module):
     "Vectors and their pitches to sounds."
 
@@ -208,9 +243,10 @@ class Decoder(nn.Module):
         vector, width, columns = config.latent_shape == "vector", self.head.width, config.columns
         linear = nn.Sequential(nn.Linear(n, width * columns), nn.Unflatten(1, (width, columns))) if vector else None
         self.project = linear or weight_normed(nn.Conv1d(n, width, 3, padding=1, bias=False))
-        sizes = n, config.sample_rate, config.hop_length, 8 * columns, config.harmonics
+        sizes = n, config.sample_rate, config.hop_length, 8 * columns, config.harmonics, len(config.lines)
         self.oscillator = HarmonicOscillator(*sizes) if config.pitch_dims else None
         self.gate = Gate(width, config.hop_length, 8 * columns) if config.gate else None
+        self.register_buffer("rise", rise_envelope(config.sample_rate), persistent=False)
 
     def forward(
         self,
@@ -218,18 +254,25 @@ class Decoder(nn.Module):
         pitch: Tensor,  # (B, 2), or (B, 0)
         draws: int = 0,
         heard: Tensor | None = None,  # (B,), after how many frames it ends, while it learns; none: as the gate says
-    ) -> tuple[Tensor, Tensor | None]:
-        "Sounds (B or draws B, 1, T), and the logits of the gates (B, F)."
+    ) -> Decoded:
         joined = join_pitch(z, pitch) if self.oscillator else z
         h = self.project(joined)  # (B, C, columns)
-        tone = repeat_draws(self.oscillator(pitch, joined), draws)[:, None] if self.oscillator else 0.0
-        sound = full_precision(self.head(h, draws)) + tone
+        partials = self.oscillator.partials(pitch, joined) if self.oscillator else None
+        sounds = full_precision(self.head(h, draws, partials))
+        if partials:
+            sounds = sounds + repeat_draws(self.oscillator(partials), draws)[:, None]
+        sounds[..., : len(self.rise)] *= self.rise  # in place, since sounds are large
         if self.gate is None:
-            return sound, None
+            return Decoded(sounds, None, partials)
         logits = self.gate(h)
         envelope = self.gate.envelope(self.gate.frames_heard(logits) if heard is None else heard)
-        return sound.mul_(repeat_draws(envelope, draws)[:, None]), logits  # in place, since it is large
+        return Decoded(sounds.mul_(repeat_draws(envelope, draws)[:, None]), logits, partials)
 
-    def envelope(self, joined: Tensor) -> Tensor | float:  # (B, numbers) -> (B, T)
-        "The factor by which the gate makes sounds end; 1 where there is no gate."
-        return self.gate.envelope(self.gate.frames_heard(self.gate(self.project(joined)))) if self.gate else 1.0
+    def envelope(self, joined: Tensor) -> Tensor:  # (B, numbers) -> (B, T)
+        "The factor by which sounds begin and end."
+        if self.gate:
+            envelope = self.gate.envelope(self.gate.frames_heard(self.gate(self.project(joined))))
+        else:
+            envelope = joined.new_ones(len(joined), self.oscillator.size)
+        envelope[:, : len(self.rise)] *= self.rise
+        return envelope

@@ -41,11 +41,12 @@ def decode_parts(model: SampleVAE, vectors: Tensor, seed: int = 0) -> tuple[Tens
     oscillator, (z, pitch) = model.decoder.oscillator, split_vectors(model, vectors)
     if oscillator is None:  # all of it counts as noise
         return waves, 0 * waves, waves.new_zeros(len(z), 2), waves.new_zeros(len(z))
-    given = pitch, join_pitch(z, pitch)
+    joined = join_pitch(z, pitch)
+    partials = oscillator.partials(pitch, joined)
     return (
         waves,
-        (oscillator(*given) * model.decoder.envelope(given[1]))[:, : model.length],
-        oscillator.pitch_and_levels(*given)[0][:, 0],
+        (oscillator(partials) * model.decoder.envelope(joined))[:, : model.length],
+        partials.octaves[:, 0].float(),
         8 + 2 * pitch[:, 0],
     )
 

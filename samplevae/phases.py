@@ -7,8 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['TrainConfig', 'epoch_order', 'effective_batch_size', 'training_batch', 'total_steps', 'make_fabric', 'shard',
-           'compile_networks', 'loss_terms', 'reconstruction_loss', 'regularization', 'RepresentationPhase',
-           'update_ema', 'AdversarialPhase']
+           'compile_networks', 'loss_terms', 'reconstruction_loss', 'measured_loss', 'regularization',
+           'RepresentationPhase', 'update_ema', 'AdversarialPhase']
 
 # %% ../nbs/34_phases.ipynb #5417cb1a
 from dataclasses import dataclass
@@ -151,13 +151,13 @@ def compile_networks(model: SampleVAE, config: TrainConfig, fabric: Fabric) -> S
 
 # %% ../nbs/34_phases.ipynb #1667b114
 def loss_terms(model: nn.Module, x: Tensor, config: TrainConfig) -> dict[str, Tensor]:
-    "The terms of the loss by name: spectral_distance, draw_distance, kl, gate_loss, and what else is asked for."
-    y, z, posterior, gate_loss = model(x, 2 if config.energy_weight and config.noise_bands else 1)
+    "The terms of the loss by name: spectral_distance, draw_distance, kl, gate_loss, fall_loss, and what else is asked for."
+    y, z, posterior, measured = model(x, 2 if config.energy_weight and config.noise_bands else 1)
     kl, mel_rate = posterior.kl(z), config.sample_rate if config.frequency_weighting == "mel" else 0
     windows = parse_window_sizes(config.windows)
     to_truth, to_draw = energy_distance(x, y, windows, config.tail_weight, mel_rate, config.magnitude_floor)
     terms = {"spectral_distance": to_truth.mean(), "draw_distance": to_draw.mean(), "kl": kl.mean()}
-    terms["gate_loss"] = gate_loss
+    terms |= measured
     if config.free_bits or config.capacity:
         by_dimension = kl_per_dimension(posterior) if config.free_bits else kl[:, None]
         terms["kl_objective"] = kl_objective(by_dimension, config.free_bits, config.capacity)
@@ -171,6 +171,11 @@ def loss_terms(model: nn.Module, x: Tensor, config: TrainConfig) -> dict[str, Te
 def reconstruction_loss(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
     "Terms -> spectral distance less `energy_weight` times that of two draws; a proper score where the weight is 1."
     return terms["spectral_distance"] - config.energy_weight * terms["draw_distance"]
+
+
+def measured_loss(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
+    "What is learned from measurements of the sounds: when they end, and how their pitch falls."
+    return config.gate_weight * terms["gate_loss"] + config.fall_weight * terms["fall_loss"]
 
 
 def regularization(terms: dict[str, Tensor], config: TrainConfig, warmup: float = 1.0) -> Tensor:
@@ -192,7 +197,7 @@ class RepresentationPhase:
         "One step; returns the terms of its loss."
         self.set_learning_rate(step)
         terms = loss_terms(self.model, x, self.config)
-        loss = reconstruction_loss(terms, self.config) + self.config.gate_weight * terms["gate_loss"]
+        loss = reconstruction_loss(terms, self.config) + measured_loss(terms, self.config)
         loss = loss + regularization(terms, self.config, kl_warmup(step, self.steps))
         self.fabric.backward(loss)
         return terms | {"gradient_norm": self.optimizer_step()}
@@ -253,9 +258,9 @@ class AdversarialPhase(RepresentationPhase):
 def step(self: AdversarialPhase, x: Tensor, step: int) -> dict[str, Tensor]:  # (B, 1, T), and its number in this phase
     "One step of decoder and discriminators; returns the terms."
     self.set_learning_rate(step)
-    y, z, posterior, gate_loss = self.model(x, 2 if self.config.energy_weight and self.config.noise_bands else 1)
+    y, z, posterior, measured = self.model(x, 2 if self.config.energy_weight and self.config.noise_bands else 1)
     fake = y.detach().requires_grad_()
-    terms = loss_terms(lambda *_: (fake, z, posterior, gate_loss), x, self.config)
+    terms = loss_terms(lambda *_: (fake, z, posterior, measured), x, self.config)
     outputs = self.discriminators(torch.cat([x, fake[: len(x)]]))
     names = "discriminator_loss", "adversarial_loss", "feature_matching"
     terms |= dict(zip(names, adversarial_losses(outputs, self.config.gan_loss), strict=True))
@@ -264,7 +269,7 @@ def step(self: AdversarialPhase, x: Tensor, step: int) -> dict[str, Tensor]:  # 
     losses = [reconstruction_loss(terms, self.config), terms["adversarial_loss"], terms["feature_matching"]]
     gradient = self.balanced_gradient(losses, fake)
     penalty = 0.0 if self.config.freeze_encoder else regularization(terms, self.config)
-    self.fabric.backward((y * gradient).sum() + self.config.gate_weight * gate_loss + penalty)
+    self.fabric.backward((y * gradient).sum() + measured_loss(terms, self.config) + penalty)
     return terms | {"gradient_norm": self.optimizer_step()}
 
 

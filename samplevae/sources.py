@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 # %% ../nbs/14_sources.ipynb #34f51bdb
-from .audio import BadAudio, Clip, SUFFIXES, read_clip
+from .audio import BadAudio, Clip, PRE_ONSET, SUFFIXES, read_clip
 from .factors import DRUMS, FACTORS, KINDS, draw
 from .files import read_json
 from .settings import LazyModule, Refused, did_you_mean
@@ -66,7 +66,9 @@ def synthesis_source(
     table["license"] = "CC0-1.0"
 
     def fetch(rows: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
-        waves = synthesise(factors[torch.tensor(rows)], sample_rate, seconds).numpy()
+        before = round(PRE_ONSET * sample_rate)
+        waves = synthesise(factors[torch.tensor(rows)], sample_rate, seconds - before / sample_rate)
+        waves = torch.nn.functional.pad(waves, (before, 0)).numpy()
         return [Clip(wave, level=0.0, onset=0.0, seconds=seconds, cut=False) for wave in waves]
 
     return Source("the synthesiser", table, fetch)

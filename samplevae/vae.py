@@ -30,7 +30,7 @@ from .decoder import Decoder, DecoderConfig, sounding_frames
 from .encoder import Encoder
 from .files import read_json, write_json, write_tensors
 from .flows import POSTERIORS
-from .harmonics import measure_pitch, pitch_condition
+from .harmonics import fall_loss, measure_pitch, pitch_condition
 from .layers import full_precision, remove_weight_norm
 from .runs import pick_device
 from .settings import Refused, setting
@@ -83,13 +83,19 @@ class SampleVAE(nn.Module):
             return x.new_zeros(len(x), 0)
         return measure_pitch(full_precision(x[:, 0]), self.config.sample_rate)
 
-    def forward(self, x: Tensor, draws: int = 1) -> tuple[Tensor, Tensor, Distribution, Tensor]:  # (B, 1, T)
-        "Reconstructions (draws B, 1, T) as far as x goes, the vectors that they came from (B, *shape), their posterior, and the loss of the gate."
-        posterior, config = self.encode(x), self.config
+    def forward(self, x: Tensor, draws: int = 1) -> tuple[Tensor, Tensor, Distribution, dict[str, Tensor]]:  # (B, 1, T)
+        "Reconstructions (draws B, 1, T) as far as x goes, their vectors (B, *shape), the posterior, and the losses of what is measured."
+        posterior, config, pitch = self.encode(x), self.config, self.measure_pitch(x)
         z, sounding = posterior.rsample(), sounding_frames(x[:, 0], config.hop_length, 8 * config.columns)
-        sounds, logits = self.decoder(z, self.measure_pitch(x), draws, sounding.sum(1))
-        gate_loss = x.new_zeros(()) if logits is None else F.binary_cross_entropy_with_logits(logits, sounding)
-        return sounds[:, :, : self.length], z, posterior, gate_loss
+        sounds, logits, partials = self.decoder(z, pitch, draws, sounding.sum(1))
+        losses = {"gate_loss": x.new_zeros(()), "fall_loss": x.new_zeros(())}
+        if logits is not None:
+            losses["gate_loss"] = F.binary_cross_entropy_with_logits(logits, sounding)
+        if partials:
+            losses["fall_loss"] = fall_loss(
+                partials.octaves[:, 0].float(), pitch, full_precision(x[:, 0]), config.sample_rate, config.hop_length
+            )
+        return sounds[:, :, : self.length], z, posterior, losses
 
 # %% ../nbs/28_vae.ipynb #b73bc6d9
 @patch
@@ -110,7 +116,7 @@ def decode(
     if not isinstance(pitch, Tensor) or pitch.shape != (len(z), dims):
         given = tuple(pitch.shape) if isinstance(pitch, Tensor) else f"{pitch} Hz: this model has none"
         raise Refused(f"pitches must be ({len(z)}, {dims}), not {given}")
-    return self.decoder(z, pitch, draws)[0][:, :, : self.length]
+    return self.decoder(z, pitch, draws).sounds[:, :, : self.length]
 
 # %% ../nbs/28_vae.ipynb #151ec422
 def count_parameters_and_flops(model: SampleVAE) -> dict[str, float]:
@@ -140,7 +146,7 @@ def receptive_field(model: SampleVAE) -> float:
     return (x.grad[0, 0].abs() > 0).sum().item() / model.config.sample_rate
 
 # %% ../nbs/28_vae.ipynb #e0464850
-FORMAT = 6  # of the files; one higher whenever an older program could not read them rightly
+FORMAT = 7  # of the files; one higher whenever an older program could not read them rightly
 PUBLISHED = Path(str(files("samplevae"))) / "instruments"
 
 

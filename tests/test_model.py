@@ -1,6 +1,7 @@
 "The model as a whole: what must hold for every head, front end and latent shape."
 
 import copy
+import math
 
 import pytest
 import torch
@@ -13,10 +14,20 @@ from samplevae.config import Config
 from samplevae.decoder import HEADS, Gate
 from samplevae.encoder import FRONT_ENDS
 from samplevae.flows import POSTERIORS, Gaussian
-from samplevae.harmonics import HarmonicOscillator, dominant_pitch, join_pitch, measure_pitch, pitch_condition
+from samplevae.harmonics import (
+    HarmonicOscillator,
+    PartialLines,
+    Partials,
+    dominant_pitch,
+    fall_loss,
+    join_pitch,
+    measure_pitch,
+    pitch_condition,
+    track_fall,
+)
 from samplevae.layers import remove_weight_norm
 from samplevae.settings import Refused
-from samplevae.spectral import OverlapAdd
+from samplevae.spectral import OverlapAdd, ShortTimeFourier, as_complex
 from samplevae.vae import SampleVAE
 
 pytestmark = pytest.mark.quick
@@ -70,7 +81,7 @@ def test_an_oscillator_sounds_at_the_pitch_that_it_is_given(rate, hertz):
     pitch = pitch_condition(torch.tensor([hertz, hertz * 2 ** (1 / 12)]))
     with torch.no_grad():
         oscillator.level.bias[: oscillator.level.out_features // 4] += 3  # the first harmonic louder than the others
-        pitches, share = dominant_pitch(oscillator(pitch, join_pitch(z, pitch)), rate)
+        pitches, share = dominant_pitch(oscillator(oscillator.partials(pitch, join_pitch(z, pitch))), rate)
     assert pitches.tolist() == pytest.approx([hertz, hertz * 2 ** (1 / 12)], rel=0.01)
     assert share.min() > 0.9
 
@@ -78,7 +89,7 @@ def test_an_oscillator_sounds_at_the_pitch_that_it_is_given(rate, hertz):
 def test_what_would_come_back_as_another_pitch_is_left_out():
     oscillator, pitch = HarmonicOscillator(2, 8000, 64, 64, harmonics=8), pitch_condition(torch.tensor([1500.0]))
     with torch.no_grad():
-        sound = oscillator(pitch, pitch) * torch.hann_window(4096)
+        sound = oscillator(oscillator.partials(pitch, pitch)) * torch.hann_window(4096)
         power = torch.fft.rfft(sound).abs().square()[0]
     multiples = [power[round(k * 1500 * 4096 / 8000) - 40 :][:80].sum() / power.sum() for k in (1, 2)]
     assert sum(multiples) > 0.99, "3000 Hz is heard, 4500 Hz and more cannot be"
@@ -88,10 +99,10 @@ def test_a_harmonic_that_is_nearly_silent_is_silent_once_it_has_learned():
     oscillator, given = HarmonicOscillator(3, 8000, 64, 64, harmonics=2), (torch.zeros(2, 2), 0.1 * torch.randn(2, 3))
     with torch.no_grad():
         oscillator.level.bias[:64] = -6  # 78 dB down
-    gradient = torch.autograd.grad(oscillator(*given).square().sum(), oscillator.level.bias)[0]
+    gradient = torch.autograd.grad(oscillator(oscillator.partials(*given)).square().sum(), oscillator.level.bias)[0]
     assert gradient[:64].abs().min() > 0, "what is soft can still become loud"
     with torch.no_grad():
-        levels = oscillator.eval().pitch_and_levels(*given)[1]
+        levels = oscillator.eval().partials(*given).levels
         assert (levels[:, 0] == 0).all() and (levels[:, 1] > 0.01).all()
 
 
@@ -105,7 +116,7 @@ def test_a_closed_gate_is_silence_and_in_training_the_true_one_closes(head, shap
     y, _, _, loss = model(x)
     end = 2000 + 2 * 64
     assert y[0, 0, end:].abs().max() == 0 and y[0, 0, :1900].abs().max() > 0 and y[1, 0, -64:].abs().max() > 0
-    assert y[2].abs().max() == 0 and loss > 0
+    assert y[2].abs().max() == 0 and loss["gate_loss"] > 0
     z, gate = torch.randn(2, *model.shape), model.decoder.gate
     with torch.no_grad():
         gate.layer.weight *= 0
@@ -119,9 +130,12 @@ def test_a_closed_gate_is_silence_and_in_training_the_true_one_closes(head, shap
         open_ = model.decode(z)
         monkeypatch.setattr(gate, "frames_heard", lambda logits: torch.full((len(logits),), 20))
         ended = model.decode(z)
+    assert open_[:, :, 0].abs().max() == 0, "a sound begins at nothing"
     assert ended[:, :, 21 * 64 :].abs().max() == 0 and torch.equal(ended[:, :, : 19 * 64], open_[:, :, : 19 * 64])
     plain = model_of(head=head, latent_shape=shape, gate=False).eval()
-    assert plain.decoder.gate is None and plain(x[:2])[0][0, 0, end:].abs().max() > 0 and plain(x[:2])[3] == 0
+    assert (
+        plain.decoder.gate is None and plain(x[:2])[0][0, 0, end:].abs().max() > 0 and plain(x[:2])[3]["gate_loss"] == 0
+    )
 
 
 def test_a_gate_takes_the_most_likely_end():
@@ -150,7 +164,7 @@ def test_a_gate_learns_when_sounds_end():
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
     for _ in range(150):
-        loss = model(x)[3]
+        loss = model(x)[3]["gate_loss"]
         optimizer.zero_grad(), loss.backward(), optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
@@ -189,6 +203,56 @@ def test_the_confidence_of_a_pitch_tells_tones_from_noise():
     assert found[0] == 1 and 0.5 < found[1] <= 1 and (found[2:] == 0).all()
     by_rate = [measure_pitch(torch.randn(20, rate // 2), rate)[:, 1].max().item() for rate in (8000, 44_100)]
     assert max(by_rate) < 0.3, "white noise has no pitch at any rate"
+
+
+def notes(hertz, weights, rate, seconds=0.6):
+    "Held notes (B, T): pitches in Hz, and the levels of their partials."
+    time = torch.arange(round(seconds * rate)) / rate
+    number = torch.arange(1, len(weights) + 1)[:, None]
+    wave = torch.sin(2 * torch.pi * hertz[:, None, None] * number * time)
+    return (torch.tensor(weights)[:, None] * wave).sum(1) / sum(weights)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_the_pitch_of_a_note_is_its_fundamental_even_where_that_is_soft(rate):
+    hertz = torch.tensor([55.0, 131.0, 440.0])
+    for weights in [1.0, 0.5, 0.25], [0.1, 0.2, 1.0, 0.8, 0.5], [0.0, 0.7, 1.0, 0.5], [1.0, 0.0, 0.6, 0.0, 0.4]:
+        assert torch.allclose(measure_pitch(notes(hertz, weights, rate), rate), pitch_condition(hertz), atol=2e-3)
+    modes = torch.sin(2 * torch.pi * torch.tensor([[110.0], [110 * 1.59], [110 * 2.14]]) * torch.arange(rate) / rate)
+    drum = (modes * torch.tensor([[1.0], [0.5], [0.3]])).sum(0)[None]
+    assert torch.allclose(measure_pitch(drum, rate), pitch_condition(torch.tensor([110.0])), atol=2e-3)
+
+
+@pytest.mark.parametrize("pitch", [55.0, 220.0, 700.0])
+def test_lines_are_the_sinusoids_that_they_stand_for(pitch):
+    rate, hop, frames, numbers = 44_100, 256, 64, range(5, 33)
+    lines, transform = PartialLines(4, rate, hop, frames, numbers), ShortTimeFourier(hop, frames)
+    gains = torch.linspace(-1, -3, len(numbers))
+    with torch.no_grad():
+        lines.envelope.weight.zero_(), lines.envelope.bias.zero_()
+        octaves = torch.full((1, 1, frames), pitch, dtype=torch.float64).log2()
+        partials = Partials(octaves, torch.zeros(1, 4, frames), gains[None])
+        parts = lines(torch.zeros(1, frames, 2 * (2 * hop + 1)), torch.zeros(1, frames, 4), partials)
+        sound = transform.istft(as_complex(parts), absolute_phase=True)[0]
+    time = (torch.arange(frames * hop) - hop / 2 + hop) / rate  # in the middle of the first frame it is a hop old
+    audible = [(k, gain) for k, gain in zip(numbers, gains, strict=True) if k * pitch < 0.45 * rate]
+    wanted = sum(gain.exp() * torch.sin(2 * torch.pi * k * pitch * time.double()) for k, gain in audible)
+    error, inner = sound - wanted, slice(4 * hop, -4 * hop)
+    assert error[inner].norm() < 0.01 * wanted[inner].norm()
+
+
+def test_how_a_pitch_falls_is_measured():
+    time = torch.arange(22_050) / 44_100
+    falls = torch.tensor([[2.0, 0.03], [0.5, 0.1], [-0.5, 0.2], [0.0, 0.1]])
+    octaves = math.log2(60) + falls[:, :1] * torch.exp(-time / falls[:, 1:])
+    x = torch.sin(2 * torch.pi * (2**octaves).cumsum(1) / 44_100) * torch.exp(-4 * time)
+    found, rest, share = track_fall(x, 44_100)
+    course = rest.log2()[:, None] + found[:, :1] * torch.exp(-time / found[:, 1:])
+    assert (course - octaves)[:, 200:8000].abs().mean(1).max() < 0.1
+    assert track_fall(torch.randn(4, 22_050), 44_100)[2].max() < 0.1 < 0.3 < share.min(), "noise falls nowhere"
+    own, pitch = octaves[:, 256::512], pitch_condition(torch.full((4,), 60.0))
+    apart = [fall_loss(own + by, pitch, x, 44_100, 512).item() for by in (0, 0.5)]
+    assert apart[0] < 0.01 and 0.1 < apart[1] < 0.2
 
 
 def test_where_there_is_no_pitch_its_number_tells_the_networks_nothing():

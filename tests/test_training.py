@@ -346,9 +346,7 @@ def test_toms_that_were_never_heard_come_back_in_tune():
 def test_attributes_ask_the_first_dimensions_alone():
     def attribute_term(z):
         config = Config.preset("smoke", attribute_regularization="brightness")
-        return loss_terms(lambda *_: (x.repeat(2, 1, 1), z, posterior, x.new_zeros(())), x, config)[
-            "attribute_loss"
-        ].item()
+        return loss_terms(lambda *_: (x.repeat(2, 1, 1), z, posterior, {}), x, config)["attribute_loss"].item()
 
     torch.manual_seed(0)
     posterior = SampleVAE(Config.preset("smoke")).encode(x := 0.1 * torch.randn(4, 1, 4000))

@@ -1,5 +1,6 @@
 // samplevae.decoder.IstftHead: ConvNeXt blocks, a spectrum for each frame, filtered noise, an inverse Fourier transform.
 import { ceilTo, randn } from "./arithmetic.js";
+import { PartialLines } from "./partial_lines.js";
 
 export class IstftHead {
   // Reserves what it needs in the workspace; `prepare` fills it when the memory is there.
@@ -15,6 +16,7 @@ export class IstftHead {
     space.matrix("decoder.head.waves", 2 * bins, width);
     space.matrix("decoder.head.levels.linear", this.gains, width);
     if (config.noise_bands) space.matrix("decoder.head.noise.levels.linear", config.noise_bands, width);
+    this.lines = tensors["decoder.head.lines.envelope.bias"] ? new PartialLines(space, config) : null;
     this.spectra = space.take(ceilTo(2 * bins, 4) * frames); this.fixed = space.take(2 * bins * frames);
     this.levels = space.take(ceilTo(this.gains, 4) * frames); this.noiseLevels = space.take(ceilTo(this.bands, 4) * frames);
     this.levelTable = space.take(2 * bins); this.noiseTable = space.take(2 * bins);
@@ -56,8 +58,8 @@ export class IstftHead {
     this.seed = seed;
   }
 
-  // From what is in space.a, (width, frames), a sound of so many samples
-  wave(frames, length) {
+  // From what is in space.a, (width, frames), and what is known of the partials, a sound of so many samples
+  wave(frames, length, partials) {
     const { space, hop, bins, config } = this, { F, width } = space, x = space.view(space.a, width * this.frames);
     for (const stage of this.stages) if (stage === "upsample") frames = space.upsample(frames); else space.convNeXtBlock(stage, frames);
     space.layerNorm(x, x, "decoder.head.norm", frames, this.frames);
@@ -65,6 +67,7 @@ export class IstftHead {
     this.bandLevels("decoder.head.levels.linear", this.levels, this.gains);
     if (config.noise_bands) this.bandLevels("decoder.head.noise.levels.linear", this.noiseLevels, config.noise_bands);
     space.kernels.spectrum(this.spectra, this.fixed, this.levels, this.levelTable, this.noiseLevels, this.noiseTable, bins, frames);
+    if (this.lines) this.lines.add(this.spectra, partials);
     for (const bin of [0, bins - 1]) space.view(this.spectra + 4 * (2 * bin + 1) * frames, frames).fill(0); // these are real
     return this.inverseTransform(frames, length);
   }

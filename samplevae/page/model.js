@@ -46,11 +46,11 @@ export class Model {
     for (let c = 0; c < width; c++) for (let j = 0; j < frames; j++) { // two frames in each column
       F[(space.a >> 2) + c * stride + j] = x[(2 * c + (j & 1)) * columns + (j >> 1)];
     }
-    const wave = this.head.wave(frames, this.length), course = this.oscillator?.pitchAndLevels(8 + 2 * z[0], given);
-    const tone = course ? this.oscillator.wave(course) : null;
+    const partials = this.oscillator?.partials(8 + 2 * z[0], given), wave = this.head.wave(frames, this.length, partials);
+    const tone = partials ? this.oscillator.wave(partials) : null, heard = config.gate ? this.framesHeard(x) : 8 * columns;
     if (tone) for (let i = 0; i < wave.length; i++) wave[i] += tone[i];
-    if (config.gate) { const heard = this.framesHeard(x); this.close(wave, heard); if (tone) this.close(tone, heard); }
-    return parts ? { wave, tone, octaves: course?.octaves ?? null } : wave;
+    for (const part of tone ? [wave, tone] : [wave]) { this.begin(part); this.close(part, heard); }
+    return parts ? { wave, tone, octaves: partials?.octaves ?? null } : wave;
   }
 
   // samplevae.decoder.Gate: from what is laid out as columns, the number of frames before the most likely end
@@ -63,6 +63,12 @@ export class Model {
       linear(weight, bias, column).forEach((logit, k) => { gain += logit - 0.5; if (gain > most) { most = gain; end = 8 * j + k + 1; } });
     }
     return end;
+  }
+
+  // From 0 to 1 in half a millisecond
+  begin(wave) {
+    const size = Math.max(1, Math.round(0.0005 * this.rate));
+    for (let i = 0; i < size; i++) wave[i] *= 0.5 - 0.5 * Math.cos(Math.PI * i / size);
   }
 
   // After so many frames a sound is silent; from the middle of the last to that of the next it fades

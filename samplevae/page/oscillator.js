@@ -24,19 +24,21 @@ export class HarmonicOscillator {
     return x.map((v, i) => (v - mean) * scale * gain[i] + bias[i]);
   }
 
-  // The pitch in octaves above 1 Hz, and what the network reads (N,) -> octaves (frames,), level of each harmonic (harmonics, frames)
-  pitchAndLevels(pitch, given) {
+  // The pitch in octaves above 1 Hz, and what the network reads (N,) -> octaves (frames,), levels of the harmonics (harmonics,
+  // frames), and the gains of the partials above them
+  partials(pitch, given) {
     const { frames, falls } = this;
     let h = this.norm("hidden.1", this.layer("hidden.0", given)).map(gelu);
     h = this.norm("hidden.4", this.layer("hidden.3", h)).map(gelu);
     const fall = this.layer("fall", h).map((x) => fround(0.01 * x));
-    const octaves = Float32Array.from({ length: frames }, (_, f) => fround(pitch) + fall.reduce((sum, x, i) => sum + x * falls[i * frames + f], 0));
+    const octaves = Float64Array.from({ length: frames }, (_, f) => pitch + fall.reduce((sum, x, i) => sum + x * falls[i * frames + f], 0));
     const levels = Float32Array.from(this.layer("level", h), (x) => Math.max(0, sigmoid(x - 3) - 5e-4));
-    return { octaves, levels };
+    return { octaves, levels, gains: this.weight("gain.weight") ? this.layer("gain", h) : [] };
   }
 
   // -> (length,)
   wave({ octaves, levels }) {
+    octaves = Float32Array.from(octaves);
     const { frames, hop, rate, length, harmonics } = this, out = new Float32Array(length), heard = new Uint8Array(frames);
     levels = levels.map((level, i) => 2 ** octaves[i % frames] * (Math.floor(i / frames) + 1) < 0.45 * rate ? level : 0);
     levels.forEach((level, i) => { if (level > 0) heard[i % frames] = 1; });

@@ -55,24 +55,41 @@ export class SpectrogramEncoder {
   }
 }
 
-// samplevae.harmonics.dominant_pitch: the strongest peak of the spectrum after the attack, in Hz, to half a Hertz; and the
-// share of the energy within a semitone of it, with the bounds in the 32 bits of torch
-export function dominantPitch(wave, rate) {
+// samplevae.harmonics.pitch_spectrum and strongest_peak: the power after the attack, and its maximum above 30 Hz, in bins
+function strongestPeak(wave, rate) {
   const from = Math.min(Math.round(0.03 * rate), wave.length >> 2), part = wave.subarray(from, Math.round(0.4 * rate)), n = part.length;
-  const re = new Float64Array(2 * rate);
+  const size = 2 ** Math.ceil(Math.log2(rate)), re = new Float64Array(size), bins = size / 2 + 1;
   for (let i = 0; i < n; i++) re[i] = part[i] * (0.5 - 0.5 * Math.cos(2 * Math.PI * i / n));
-  const [a, b] = fourier(re, new Float64Array(2 * rate));
-  const power = Float64Array.from({ length: rate + 1 }, (_, k) => a[k] ** 2 + b[k] ** 2);
-  let best = 60, near = 0, all = 1e-9;
-  for (let k = 60; k <= rate; k++) if (power[k] > power[best]) best = k;
-  const width = Math.max(Math.fround(Math.fround(0.06) * best / 2), Math.fround(2 * rate / n));
-  for (let k = 0; k <= rate; k++) { all += power[k]; if (Math.abs(k - best) / 2 < width) near += power[k]; }
-  return [best / 2, near / all];
+  const [a, b] = fourier(re, new Float64Array(size)), power = Float64Array.from({ length: bins }, (_, k) => a[k] ** 2 + b[k] ** 2);
+  let best = Math.ceil(30 * size / rate);
+  for (let k = best; k < bins - 1; k++) if (power[k] > power[best]) best = k;
+  const [left, middle, right] = [-1, 0, 1].map((step) => Math.log(power[best + step] + 1e-20));
+  const shift = (left - right) / 2 / Math.min(left - 2 * middle + right, -1e-6);
+  return { power, hertz: rate / size, lobe: 2 * rate / n, peak: best + clamp(shift, -0.5, 0.5) };
 }
 
-// Where the pitch is, (octaves above 1 Hz - 8) / 2, and its confidence: by how much more energy is near the peak than noise
-// would have there
+// Where the pitch is, (octaves above 1 Hz - 8) / 2, and its confidence: samplevae.harmonics.measure_pitch. The strongest peak
+// is divided by 1 to 8; a lower pitch has to hold clearly more of the energy on its multiples
 export function measurePitch(wave, rate) {
-  const [hertz, share] = dominantPitch(wave, rate);
-  return [(Math.log2(hertz) - 8) / 2, clamp((share - 0.48 * hertz / rate - 0.05) / 0.25, 0, 1)];
+  const { power, hertz, lobe, peak } = strongestPeak(wave, rate), pitch = peak * hertz, bins = power.length;
+  const total = new Float64Array(bins + 1), last = Math.min(bins, Math.ceil(8000 / hertz)) - 1, wide = 0.75 * lobe / hertz;
+  for (let k = 0; k < bins; k++) total[k + 1] = total[k] + power[k];
+  const all = total[bins] + 1e-9, near = Math.max(0.06 * pitch, lobe);
+  let best = 0, most = -Infinity, comb = 0, semitone = 0;
+  for (let divisor = 1; divisor <= 8; divisor++) {
+    if (pitch / divisor < 30) continue;
+    let share = 0, covered = 0;
+    for (let n = 1; n <= 266; n++) {
+      const tooth = peak / divisor * n, low = clamp(roundEven(tooth - wide), 0, last), high = clamp(roundEven(tooth + wide + 1), 0, last);
+      share += total[high] - total[low]; covered += high - low;
+    }
+    const beyond = (share / all - covered / bins) / (1 - covered / bins), score = beyond - 0.02 * (divisor - 1) - (divisor > 1 ? 0.12 : 0);
+    if (score > most) { most = score; best = divisor; comb = beyond; }
+  }
+  for (let k = 0; k < bins; k++) if (Math.abs(k * hertz - pitch) < near) semitone += power[k];
+  const tonal = Math.max(semitone / all - 0.48 * pitch / rate, comb);
+  return [(Math.log2(pitch / best) - 8) / 2, clamp((tonal - 0.05) / 0.25, 0, 1)];
 }
+
+// Halves go to the even number, as in torch
+const roundEven = (x) => Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x);
