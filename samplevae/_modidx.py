@@ -1030,6 +1030,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
             'samplevae.sources': { 'samplevae.sources.Source': ('sources.html#source', 'samplevae/sources.py'),
                                    'samplevae.sources.find_audio_files': ('sources.html#find_audio_files', 'samplevae/sources.py'),
                                    'samplevae.sources.folder_source': ('sources.html#folder_source', 'samplevae/sources.py'),
+                                   'samplevae.sources.keep_labels': ('sources.html#keep_labels', 'samplevae/sources.py'),
                                    'samplevae.sources.nsynth_source': ('sources.html#nsynth_source', 'samplevae/sources.py'),
                                    'samplevae.sources.open_source': ('sources.html#open_source', 'samplevae/sources.py'),
                                    'samplevae.sources.parse_kinds': ('sources.html#parse_kinds', 'samplevae/sources.py'),

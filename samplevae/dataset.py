@@ -37,6 +37,9 @@ class DataConfig(ClipConfig):
 
     data: str = setting("synthesis", "data", "sounds to learn: a folder, nsynth:FOLDER, maestro:FOLDER or synthesis")
     kinds: str = setting("drums", "data", "what is synthesised: drums, all, or kinds with commas between them")
+    labels: str = setting(
+        "", "data", "labels of a folder whose sounds are learned, with commas between them; empty: all"
+    )
     num_clips: int = setting(4096, "data", "how many sounds are synthesised", 16, 10_000_000)
     data_seed: int = setting(0, "data", "which sounds are synthesised", 0, 2**31 - 1)
     near_duplicates: str = setting(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %% ../nbs/27_decoder.ipynb #4fec6dd4
+from .audio import PRE_ONSET
 from .encoder import EncoderConfig, SIZES, factor_strides
 from .filterbank import Filterbank
 from .harmonics import HarmonicOscillator, PartialLines, Partials, join_pitch
@@ -221,9 +222,9 @@ class Gate(nn.Module):
 
 # %% ../nbs/27_decoder.ipynb #c02acd5e
 def rise_envelope(rate: int) -> Tensor:  # (samples,)
-    "From 0 to 1 in half a millisecond."
-    size = max(1, round(0.0005 * rate))
-    return 0.5 - 0.5 * torch.cos(torch.pi * torch.arange(size) / size)
+    "Nothing, and from 0 to 1 in the last half millisecond before the onset."
+    before, size = round(PRE_ONSET * rate), max(1, round(0.0005 * rate))
+    return F.pad(0.5 - 0.5 * torch.cos(torch.pi * torch.arange(size) / size), (before - size, 0))
 
 # %% ../nbs/27_decoder.ipynb #10e9cbb8
 class Decoded(NamedTuple):
@@ -246,7 +247,8 @@ class Decoder(nn.Module):
         sizes = n, config.sample_rate, config.hop_length, 8 * columns, config.harmonics, len(config.lines)
         self.oscillator = HarmonicOscillator(*sizes) if config.pitch_dims else None
         self.gate = Gate(width, config.hop_length, 8 * columns) if config.gate else None
-        self.register_buffer("rise", rise_envelope(config.sample_rate), persistent=False)
+        rise = rise_envelope(config.sample_rate)[: 8 * columns * config.hop_length]
+        self.register_buffer("rise", rise, persistent=False)
 
     def forward(
         self,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['SOURCES', 'Source', 'parse_kinds', 'synthesis_source', 'find_audio_files', 'read_label_table', 'folder_source',
-           'path_as_text', 'read_clip_or_reason', 'nsynth_source', 'parse_source', 'open_source']
+           'path_as_text', 'read_clip_or_reason', 'nsynth_source', 'parse_source', 'open_source', 'keep_labels']
 
 # %% ../nbs/14_sources.ipynb #d3682fbc
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -205,4 +205,18 @@ def open_source(text: str, config: Any = None) -> Source:
     kind, place = parse_source(text)
     if kind == "synthesis" and config is None:
         raise Refused("say how many sounds are synthesised: synthesis_source(1000)")
-    return SOURCES[kind](place, config)
+    source = SOURCES[kind](place, config)
+    return keep_labels(source, config.labels) if config and config.labels else source
+
+
+def keep_labels(source: Source, labels: str) -> Source:
+    "The sounds of a source that have one of the labels, which are named with commas between them."
+    names, known = [name.strip() for name in labels.split(",")], sorted(set(source.table.label) - {""})
+    for unknown in set(names) - set(known):
+        raise Refused(f"no sound of {source.name} has the label {unknown!r}: {did_you_mean(unknown, known)}")
+    kept = source.table.label.isin(names).to_numpy().nonzero()[0]
+
+    def fetch(rows: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
+        return source.fetch(kept[rows].tolist(), sample_rate, seconds)
+
+    return replace(source, table=source.table.iloc[kept].reset_index(drop=True), fetch=fetch)

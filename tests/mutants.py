@@ -27,7 +27,7 @@ from samplevae.files import CLONE, write_json
 WIRING, TRAINING, EVIDENCE, SOUNDS = (f"tests/test_{name}.py" for name in ("wiring", "training", "evidence", "sounds"))
 LIST = {  # what is wrong: module, what stands there, what stands there instead
     "no posterior noise": ("vae", "z, sounding = posterior.rsample()", "z, sounding = posterior.point()"),
-    "decoded without the pitch": ("vae", "self.decoder(z, self.measure_pitch(x), draws", "self.decoder(z, 0 * self.measure_pitch(x), draws"),
+    "decoded without the pitch": ("vae", "self.decoder(z, pitch, draws, sounding", "self.decoder(z, 0 * pitch, draws, sounding"),
     "weight of the KL 0": ("phases", "return config.beta * warmup * kl +", "return 0 * config.beta * warmup * kl +"),
     "energy term with the wrong sign": (
         "phases",
@@ -42,8 +42,10 @@ LIST = {  # what is wrong: module, what stands there, what stands there instead
     "mel weights dropped": ("phases", 'if config.frequency_weighting == "mel" else 0', "* 0"),
     "padding weights dropped": ("phases", "windows, config.tail_weight, mel_rate", "windows, 1.0, mel_rate"),
     "discriminators ignored": ("phases", "[1 - share, share / 2, share / 2]", "[1, 0, 0]"),
-    "gate not learned": ("phases", "+ self.config.gate_weight * terms", "+ 0 * terms"),
-    "gate not learned in the second phase": ("phases", "+ self.config.gate_weight * gate_loss", "+ 0 * gate_loss"),
+    "gate not learned": ("phases", 'config.gate_weight * terms["gate_loss"]', '0 * terms["gate_loss"]'),
+    "fall of the pitch not learned": ("phases", 'config.fall_weight * terms["fall_loss"]', '0 * terms["fall_loss"]'),
+    "measurements not learned in the second phase": ("phases", "measured_loss(terms, self.config) + penalty", "penalty"),
+    "lines of the wrong partials": ("decoder", "range(self.harmonics + 1,", "range(self.harmonics,"),
     "its own gate in training": ("vae", "draws, sounding.sum(1))", "draws)"),
     "total correlation with the wrong sign": ("phases", "+ config.tc_weight * terms", "- config.tc_weight * terms"),
     "saved without the average": ("training", "model = training.average.eval()", "model = training.model.eval()"),

@@ -35,10 +35,11 @@ from samplevae.duplicates import (
 from samplevae.experiments import check_request
 from samplevae.factors import draw
 from samplevae.parallel import chunks, map_in_threads
+from samplevae.reconstruction import onset_time
 from samplevae.runs import Run
 from samplevae.scores import maestro_source, read_midi, score_source
 from samplevae.settings import Refused
-from samplevae.sources import folder_source, nsynth_source, synthesis_source
+from samplevae.sources import folder_source, keep_labels, nsynth_source, synthesis_source
 from samplevae.store import ClipsFile, Store
 from samplevae.synthesis import synthesise
 
@@ -285,6 +286,31 @@ def test_labels_and_groups_come_from_a_table_or_from_folders(drums, tmp_path):
     table = folder_source(tmp_path).table
     assert list(table.label) == ["kick", "NA", ""] and list(table.group) == ["x", "x", "b/3.wav"]
     assert Store.prepare(folder_source(tmp_path), tmp_path / "store", RATE, 0.2).table.seconds.max() < 1
+
+
+def test_the_sounds_of_some_labels_are_learned_alone(drums, tmp_path):
+    for number, label in enumerate("abcab"):
+        (tmp_path / label).mkdir(exist_ok=True)
+        soundfile.write(tmp_path / f"{label}/{number}.wav", drums[number], 48_000)
+    source = keep_labels(folder_source(tmp_path), "a, c")
+    assert list(source.table.file) == ["a/0.wav", "a/3.wav", "c/2.wav"]
+    store = Store.prepare(source, tmp_path / "store", RATE, 0.2)
+    whole = Store.prepare(folder_source(tmp_path), tmp_path / "whole", RATE, 0.2)
+    same = whole.with_table(whole.table[whole.table.label.isin(["a", "c"])])
+    assert np.array_equal(store.sounds(), same.sounds()) and list(store.table.file) == list(same.table.file)
+    with pytest.raises(Refused, match="has the label 'd'"):
+        keep_labels(folder_source(tmp_path), "a, d")
+
+
+def test_recorded_and_synthesised_sounds_begin_alike(tmp_path):
+    made = synthesise(draw(torch.arange(40), 3, ("rimshot", "closed hat")), RATE, 0.3).numpy()
+    for number, wave in enumerate(made):
+        soundfile.write(tmp_path / f"{number}.wav", np.pad(wave, (999 + number, 0)), RATE)
+    drawn = Store.prepare(synthesis_source(40, 3, ("rimshot", "closed hat")), tmp_path / "drawn", RATE, 0.3)
+    recorded = Store.prepare(folder_source(tmp_path), tmp_path / "recorded", RATE, 0.3)
+    onsets = [1e3 * onset_time(store.sounds(), RATE) for store in (drawn, recorded)]
+    assert all(3 <= times.min() and times.max() < 5 for times in onsets)
+    assert abs(onsets[0].median() - onsets[1].median()) < 0.5
 
 
 def test_copies_go_and_near_duplicates_stay_on_one_side(drums, tmp_path):

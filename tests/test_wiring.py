@@ -140,7 +140,13 @@ def test_vectors_are_drawn_from_their_posterior(batch):
 
 
 WEIGHTS = dict(
-    beta=0.5, energy_weight=0.7, gate_weight=2.0, tc_weight=3.0, attribute_regularization="brightness", free_bits=0.05
+    beta=0.5,
+    energy_weight=0.7,
+    gate_weight=2.0,
+    fall_weight=3.0,
+    tc_weight=3.0,
+    attribute_regularization="brightness",
+    free_bits=0.05,
 )
 
 
@@ -153,22 +159,23 @@ def test_the_loss_is_the_sum_of_its_terms(batch, changes, step, warmup):
     expected = terms["spectral_distance"] - config.energy_weight * terms["draw_distance"]
     expected += config.beta * warmup * (kl + config.tc_weight * terms.get("total_correlation", 0))
     expected += 0.1 * terms.get("attribute_loss", 0) + config.gate_weight * terms["gate_loss"]
-    assert terms["gate_loss"] > 0 and terms["kl"] > 0 and terms["draw_distance"] > 0
+    expected += config.fall_weight * terms["fall_loss"]
+    assert terms["gate_loss"] > 0 and terms["fall_loss"] > 0 and terms["kl"] > 0 and terms["draw_distance"] > 0
     assert losses == [pytest.approx(float(expected.detach()), rel=1e-5)]
 
 
 def test_the_terms_are_what_the_chapter_of_losses_computes(batch):
     phase, config = make_phase(**WEIGHTS)
     torch.manual_seed(0)
-    y, z, posterior, gate_loss = phase.model(batch, 2)
-    terms = loss_terms(lambda x, draws: (y, z, posterior, gate_loss), batch, config)
+    y, z, posterior, measured = phase.model(batch, 2)
+    terms = loss_terms(lambda x, draws: (y, z, posterior, measured), batch, config)
     truth, pair = energy_distance(batch, y, (2048, 512, 128), config.tail_weight, config.sample_rate, 1e-4)
     kl = kl_per_dimension(posterior)
     expected = {
         "spectral_distance": truth.mean(),
         "draw_distance": pair.mean(),
         "kl": kl.sum(1).mean(),
-        "gate_loss": gate_loss,
+        **measured,
         "kl_objective": kl_objective(kl, config.free_bits, config.capacity),
         "total_correlation": total_correlation(z, posterior),
     }
@@ -192,9 +199,7 @@ def test_what_comes_after_the_end_and_what_is_high_count_less(store):
     def distance(place, hertz, **changes):
         y = x.clone()
         y[0, 0, place] += 0.3 * (2 * torch.pi * hertz * time[place]).sin()
-        terms = loss_terms(
-            lambda *_: (y, posterior.mean, posterior, x.new_zeros(())), x, Config.preset("smoke", **changes)
-        )
+        terms = loss_terms(lambda *_: (y, posterior.mean, posterior, {}), x, Config.preset("smoke", **changes))
         return float(terms["spectral_distance"])
 
     tail, attack = slice(2500, 3300), slice(0, 800)
@@ -277,10 +282,12 @@ def test_discriminators_learn_to_tell_and_the_decoder_to_be_taken_for_real(batch
     assert losses[-1] < losses[0]
 
 
-def test_the_gate_goes_on_learning_in_the_second_phase(batch):
-    losses = [step_and_loss(*(make_phase(AdversarialPhase, gate_weight=weight)[0], batch, 10)) for weight in (0.0, 2.0)]
-    (terms, without), (_, weighed) = losses
-    assert weighed[-1] == pytest.approx(without[-1] + 2 * float(terms["gate_loss"]), rel=1e-4, abs=1e-4)
+@pytest.mark.parametrize("measured", ["gate", "fall"])
+def test_what_is_measured_is_learned_in_the_second_phase_as_well(batch, measured):
+    phases = [make_phase(AdversarialPhase, **{f"{measured}_weight": weight})[0] for weight in (0.0, 2.0)]
+    (terms, without), (_, weighed) = [step_and_loss(phase, batch, 10) for phase in phases]
+    assert terms[f"{measured}_loss"] > 0
+    assert weighed[-1] == pytest.approx(without[-1] + 2 * float(terms[f"{measured}_loss"]), rel=1e-4, abs=1e-4)
 
 
 def test_a_frozen_encoder_stays_and_a_free_one_is_regularised(batch):

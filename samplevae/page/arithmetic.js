@@ -75,6 +75,7 @@ export function normalQuantile(p) {
 
 export const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 export const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+export const roundEven = (x) => Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x); // as Python and torch do
 export const ceilTo = (n, step) => Math.ceil(n / step) * step;
 
 // y[i] = bias[i] + sum over k of weight[i][k] x[k]

@@ -7,7 +7,7 @@
 //
 // A vector is [where, confidence, z_0, z_1, ...]: where the pitch is, (octaves above 1 Hz - 8) / 2; how sure it is, from 0
 // (noise) to 1 (a tone); and the latent numbers. These stand alone where a model has no oscillator.
-import { gelu, linear } from "./arithmetic.js";
+import { gelu, linear, roundEven } from "./arithmetic.js";
 import { HarmonicOscillator } from "./oscillator.js";
 import { IstftHead } from "./istft_head.js";
 import { PRIORS } from "./prior.js";
@@ -65,10 +65,10 @@ export class Model {
     return end;
   }
 
-  // From 0 to 1 in half a millisecond
+  // samplevae.decoder.rise_envelope: nothing, and from 0 to 1 in the last half millisecond before the onset
   begin(wave) {
-    const size = Math.max(1, Math.round(0.0005 * this.rate));
-    for (let i = 0; i < size; i++) wave[i] *= 0.5 - 0.5 * Math.cos(Math.PI * i / size);
+    const onset = roundEven(0.003 * this.rate), size = Math.max(1, roundEven(0.0005 * this.rate));
+    for (let i = 0; i < Math.min(onset, wave.length); i++) wave[i] *= i < onset - size ? 0 : 0.5 - 0.5 * Math.cos(Math.PI * (i - onset + size) / size);
   }
 
   // After so many frames a sound is silent; from the middle of the last to that of the next it fades

@@ -33,7 +33,8 @@ export class HarmonicOscillator {
     const fall = this.layer("fall", h).map((x) => fround(0.01 * x));
     const octaves = Float64Array.from({ length: frames }, (_, f) => pitch + fall.reduce((sum, x, i) => sum + x * falls[i * frames + f], 0));
     const levels = Float32Array.from(this.layer("level", h), (x) => Math.max(0, sigmoid(x - 3) - 5e-4));
-    return { octaves, levels, gains: this.weight("gain.weight") ? this.layer("gain", h) : [] };
+    const sure = Math.log(Math.max(given[1], 1e-4)); // where there is no pitch there are no lines
+    return { octaves, levels, gains: this.weight("gain.weight") ? this.layer("gain", h).map((x) => x + sure) : [] };
   }
 
   // -> (length,)

@@ -1,5 +1,5 @@
 // samplevae.encoder.SpectrogramEncoder: log-magnitudes, ConvNeXt blocks, and the mean of the posterior.
-import { ceilTo, clamp, fourier } from "./arithmetic.js";
+import { ceilTo, clamp, fourier, roundEven } from "./arithmetic.js";
 
 export class SpectrogramEncoder {
   constructor(space, config) {
@@ -83,13 +83,10 @@ export function measurePitch(wave, rate) {
       const tooth = peak / divisor * n, low = clamp(roundEven(tooth - wide), 0, last), high = clamp(roundEven(tooth + wide + 1), 0, last);
       share += total[high] - total[low]; covered += high - low;
     }
-    const beyond = (share / all - covered / bins) / (1 - covered / bins), score = beyond - 0.02 * (divisor - 1) - (divisor > 1 ? 0.12 : 0);
+    const beyond = (share / all - covered / bins) / (1 - covered / bins), score = beyond - 0.02 * (divisor - 1) - (divisor > 1 ? 0.12 * Math.max(1, 0.185 * lobe) : 0);
     if (score > most) { most = score; best = divisor; comb = beyond; }
   }
   for (let k = 0; k < bins; k++) if (Math.abs(k * hertz - pitch) < near) semitone += power[k];
   const tonal = Math.max(semitone / all - 0.48 * pitch / rate, comb);
   return [(Math.log2(pitch / best) - 8) / 2, clamp((tonal - 0.05) / 0.25, 0, 1)];
 }
-
-// Halves go to the even number, as in torch
-const roundEven = (x) => Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x);
