@@ -32,7 +32,9 @@ def main(folder):
         heard = torch.tensor([voiced_pitch(wave, store.rate) for wave in x.numpy()])
         ways = {"strongest peak": dominant_pitch, "fundamental": fundamental_pitch}
         right = {name: (way(x, store.rate)[0] / heard).log2().abs() < 1 / 24 for name, way in ways.items()}
-        rows[kind] = {"tracked": int((~heard.isnan()).sum())} | {name: int(found.sum()) for name, found in right.items()}
+        rows[kind] = {"tracked": int((~heard.isnan()).sum())} | {
+            name: int(found.sum()) for name, found in right.items()
+        }
     total = {name: sum(row[name] for row in rows.values()) for name in rows["bass"]}
     rows["all"] = total
     write_json(CLONE / "benchmarks/results/pitch.json", {"date": time.strftime("%Y-%m-%d"), "rows": rows})

@@ -23,7 +23,7 @@ from samplevae.monitoring import (
     reconstruct,
     reconstruction_energy_distance,
 )
-from samplevae.pitch import certain_pitch, tracked_pitch_error
+from samplevae.pitch import certain_pitch, fall_agreement, tracked_pitch_error
 from samplevae.reconstruction import log_mel
 from samplevae.training import best_and_worst_reconstructions, training_summary
 from samplevae.vae import SampleVAE
@@ -50,6 +50,7 @@ def main(folder):
         model = SampleVAE.from_pretrained(path)
         y = reconstruct(model, x, 16)
         moved = tracked_pitch_error(pitch, y, store.rate)
+        course, apart = fall_agreement(x, y, store.rate)
         rows[name] = (
             training_summary(model, store)
             | {"energy distance": reconstruction_energy_distance(model, x)}
@@ -59,6 +60,9 @@ def main(folder):
             "nearest to its own original": recognised(x, y, store.rate),
             "with a pitch": moved.isfinite().sum().item(),
             "of these, within a semitone": (moved < 1).sum().item(),
+            "with a pitch that falls": course.isfinite().sum().item(),
+            "correlation of the fall": course.nanmedian().item(),
+            "octaves apart in the fall": apart.nanmedian().item(),
         }
         print(name, rows[name])
     rows["the drums themselves"] = measure_artifacts(store.split("train").sample(96).sounds(), run.config.hop_length)

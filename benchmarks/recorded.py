@@ -17,6 +17,7 @@ from samplevae.config import Config
 from samplevae.decoder import sounding_frames
 from samplevae.files import CLONE, read_json, write_json
 from samplevae.monitoring import held_out, reconstruct
+from samplevae.pitch import fall_agreement
 from samplevae.reconstruction import level_after_end
 from samplevae.runs import hardware
 from samplevae.sources import folder_source
@@ -25,11 +26,23 @@ from samplevae.vae import SampleVAE
 
 ROWS = {
     "as published": {},
+    "four partials": {"partials": 4},
+    "24 harmonics by the oscillator": {"harmonics": 24, "partials": 24},
+    "no harmonics": {"harmonics": 0},
+    "the fall not taught": {"fall_weight": 0.0},
     "without a gate": {"gate": False},
     "floor of the loss at 1e-3": {"magnitude_floor": 1e-3},
-    "24 harmonics": {"harmonics": 24},
-    "no harmonics": {"harmonics": 0},
 }
+
+
+def fall(model, x, rate):
+    "Of sounds (n, T) whose pitch falls: how well the fall comes back."
+    correlation, distance = fall_agreement(x, reconstruct(model, x, 16), rate)
+    return {
+        "sounds that fall": correlation.isfinite().sum().item(),
+        "correlation of the fall": correlation.nanmedian().item(),
+        "octaves apart in the fall": distance.nanmedian().item(),
+    }
 
 
 def silence(model, x, rate):
@@ -64,7 +77,8 @@ def main():
             config = Config.preset(recipe["preset"], **common | changes | {"device": "cpu"})
             torch.manual_seed(0)
             model, steps = learn(SampleVAE(config), config, store.split("train"), 60 * options.minutes, name)
-            write_json(kept, {"steps": steps} | score(model, x, store.rate) | silence(model, x, store.rate))
+            scored = score(model, x, store.rate) | silence(model, x, store.rate) | fall(model, x, store.rate)
+            write_json(kept, {"steps": steps} | scored)
         if kept.exists():
             rows[name] = read_json(kept)
     about = {"minutes": options.minutes, "sounds": len(store), "held out": len(x)}

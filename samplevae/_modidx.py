@@ -856,6 +856,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                   'samplevae.phases.training_batch': ('phases.html#training_batch', 'samplevae/phases.py'),
                                   'samplevae.phases.update_ema': ('phases.html#update_ema', 'samplevae/phases.py')},
             'samplevae.pitch': { 'samplevae.pitch.certain_pitch': ('pitch.html#certain_pitch', 'samplevae/pitch.py'),
+                                 'samplevae.pitch.fall_agreement': ('pitch.html#fall_agreement', 'samplevae/pitch.py'),
+                                 'samplevae.pitch.fall_course': ('pitch.html#fall_course', 'samplevae/pitch.py'),
                                  'samplevae.pitch.is_heard': ('pitch.html#is_heard', 'samplevae/pitch.py'),
                                  'samplevae.pitch.load_swift_f0': ('pitch.html#load_swift_f0', 'samplevae/pitch.py'),
                                  'samplevae.pitch.low_pitch': ('pitch.html#low_pitch', 'samplevae/pitch.py'),

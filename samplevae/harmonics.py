@@ -222,7 +222,8 @@ class PartialLines(nn.Module):
         low, envelope = place.long(), full_precision(self.envelope(h)).transpose(1, 2)  # (B, bands, F)
         below, above = envelope.gather(1, low), envelope.gather(1, low + 1)
         level = torch.lerp(below, above, place - low) + full_precision(partials.gains)[..., None]
-        return level.clamp(max=1).exp() * (hertz < 0.45 * self.rate)
+        inside = (hertz < 0.45 * self.rate) & (hertz * (4 * self.hop) >= 3 * self.rate)  # eight bins around it
+        return level.clamp(max=1).exp() * inside
 
     def forward(self, parts: Tensor, h: Tensor, partials: Partials) -> Tensor:  # (B, F, 2 bins), (B, F, C)
         "Add the lines to the spectra, in place: real and imaginary parts in turns."
@@ -231,13 +232,13 @@ class PartialLines(nn.Module):
         angle = 2 * torch.pi * (steps.cumsum(2) % 1 * self.number % 1).to(parts)  # in the middle of each frame
         hertz = (pitch * self.number).to(parts)  # (B, K, F)
         place = hertz * (4 * self.hop / self.rate)  # in bins
-        below, part = place.long(), place.frac().clamp(1e-3, 1 - 1e-3)
+        below, part = place.long().clamp(3, self.bins - 5), place.frac().clamp(1e-3, 1 - 1e-3)
         offset = self.near - part[..., None]  # (B, K, F, 8)
         lobe = (1 - self.near % 2 * 2) / (offset.pow(3) - offset)  # of a Hann window, with the factor on the next line
         level = self.levels(h, partials, hertz) * (torch.pi * part).sin() * (self.hop / torch.pi)
         angle = angle + torch.pi / 2 * (self.quarters * below % 4)
         sine, cosine = ((level * wave)[..., None] for wave in (angle.sin(), angle.cos()))
-        bins = 2 * (below[..., None] + self.near).clamp(0, self.bins - 1).transpose(1, 2).flatten(2)  # (B, F, 8 K)
+        bins = 2 * (below[..., None] + self.near).transpose(1, 2).flatten(2)  # (B, F, 8 K)
         for turned, late in (
             (self.turns[0] * sine + self.turns[1] * cosine, 0),
             (self.turns[1] * sine - self.turns[0] * cosine, 1),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['librosa', 'swift_f0', 'MEASURED_FROM', 'MEASURED_TO', 'load_swift_f0', 'is_heard', 'voiced_pitch', 'low_pitch',
-           'track_pitch', 'certain_pitch', 'tracked_pitch_error']
+           'track_pitch', 'certain_pitch', 'tracked_pitch_error', 'fall_course', 'fall_agreement']
 
 # %% ../nbs/39_pitch.ipynb #d7cc477f
 import math
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/39_pitch.ipynb #a82fbbfd
-from .harmonics import dominant_pitch
+from .harmonics import dominant_pitch, track_fall
 from .settings import LazyModule
 
 librosa, swift_f0 = LazyModule("librosa"), LazyModule("swift_f0")
@@ -89,3 +89,18 @@ def tracked_pitch_error(pitch: Tensor, y: Tensor, rate: int) -> Tensor:  # (B,),
     known, moved = ~pitch.isnan(), pitch.clone()
     moved[known] = 12 * (pitch[known] / track_pitch(y[known], rate)).log2().abs().clamp(max=1).nan_to_num(1.0)
     return moved
+
+# %% ../nbs/39_pitch.ipynb #86fa8c4d
+def fall_course(x: Tensor, rate: int) -> tuple[Tensor, Tensor]:  # (B, T) -> (B, 25), octaves above 1 Hz, and (B,)
+    "The pitch every 10 ms, as it falls, and the share of the energy that says so."
+    falls, rest, share = track_fall(x, rate)
+    return rest.log2()[:, None] + falls[:, :1] * torch.exp(-torch.arange(25) / 100 / falls[:, 1:]), share
+
+
+def fall_agreement(x: Tensor, y: Tensor, rate: int) -> tuple[Tensor, Tensor]:  # (B, T) each -> (B,), (B,)
+    "Correlation of the courses, and their mean distance in octaves, at most 2; NaN where the pitch of x does not fall."
+    (own, share), (other, _) = fall_course(x, rate), fall_course(y, rate)
+    falls = (share > 0.3) & (own[:, 0] - own[:, -1] > 1 / 3)
+    centred, theirs = (course - course.mean(1, keepdim=True) for course in (own, other))
+    correlation = (centred * theirs).sum(1) / (centred.norm(dim=1) * theirs.norm(dim=1) + 1e-9)
+    return correlation.where(falls, math.nan), (own - other).abs().mean(1).clamp(max=2).where(falls, math.nan)

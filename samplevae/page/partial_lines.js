@@ -7,7 +7,7 @@ const SOFT = 1e-6; // what is softer is not written
 export class PartialLines {
   // Reserves what it needs in the workspace
   constructor(space, { hop_length: hop, harmonics, sample_rate: rate }) {
-    Object.assign(this, { space, hop, rate, first: harmonics + 1, bins: 2 * hop + 1, frames: space.frames });
+    Object.assign(this, { space, hop, rate, first: harmonics + 1, frames: space.frames });
     this.bands = space.tensors["decoder.head.lines.envelope.bias"].length;
     space.matrix("decoder.head.lines.envelope", this.bands, space.width);
     this.envelope = space.take(ceilTo(this.bands, 4) * space.frames);
@@ -15,7 +15,7 @@ export class PartialLines {
 
   // The spectra are laid out [bin, real or imaginary][frame]
   add(spectra, { octaves, gains }) {
-    const { space, hop, rate, bins, bands, frames, first } = this, { F } = space, to = spectra >> 2, last = frames - 1;
+    const { space, hop, rate, bands, frames, first } = this, { F } = space, to = spectra >> 2;
     space.matmul("decoder.head.lines.envelope", space.a, this.envelope, frames);
     const envelope = space.view(this.envelope, bands * frames), pitch = Array.from(octaves, (x) => 2 ** Math.min(x, 20));
     for (let f = 0, cycles = 0; f < frames; f++) {
@@ -24,6 +24,7 @@ export class PartialLines {
       for (let k = 0; k < gains.length; k++) {
         const number = first + k, hertz = Math.fround(pitch[f] * number);
         if (hertz >= 0.45 * rate) break;
+        if (hertz * 4 * hop < 3 * rate) continue; // eight bins around it
         const mel = Math.min(Math.log1p(30 * hertz / (rate / 2)) / Math.log(31) * (bands - 1), bands - 1.001), low = Math.floor(mel);
         const below = envelope[low * frames + f], above = envelope[(low + 1) * frames + f];
         const level = Math.exp(Math.min(1, below + (mel - low) * (above - below) + gains[k])) * hop;
@@ -32,7 +33,7 @@ export class PartialLines {
         const angle = 2 * Math.PI * ((cycles * number) % 1), sine = Math.sin(angle) * level, cosine = -Math.cos(angle) * level;
         let lobe = Math.sin(Math.PI * part) / Math.PI; // sin(pi (j - part)) changes its sign with each j
         for (let j = -3; j < 5; j++) {
-          const offset = j - part, bin = Math.min(Math.max(whole + j, 0), bins - 1), [c, s] = TURNS[((2 - (f & 3)) * bin & 3)];
+          const offset = j - part, bin = whole + j, [c, s] = TURNS[((2 - (f & 3)) * bin & 3)];
           const weight = lobe / (offset * (1 - offset * offset)), real = sine * weight, imaginary = cosine * weight;
           F[to + 2 * bin * frames + f] += real * c - imaginary * s;
           F[to + (2 * bin + 1) * frames + f] += real * s + imaginary * c;
