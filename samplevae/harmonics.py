@@ -156,7 +156,9 @@ def track_fall(x: Tensor, rate: int) -> tuple[Tensor, Tensor, Tensor]:  # (B, T)
     long, short = round(HEARD * rate), at.shape[1]
     spectrum = torch.fft.rfft(F.pad(x[:, :long], (0, max(0, long - x.shape[1]))))[:, : short // 2 + 1]
     fade = (torch.arange(short, device=x.device) / short * torch.pi / 2).cos()
-    slow = torch.fft.irfft(spectrum, short) * (short / long) * fade
+    slow = torch.fft.irfft(spectrum, short) * (short / long)
+    level = F.pad(slow.square(), (40, 39), mode="replicate").unfold(1, 80, 1).mean(2).sqrt()  # within 20 ms
+    slow = slow / (level + 0.01 * level.amax(1, keepdim=True) + 1e-9) * fade
     steady = torch.lerp(slow[:, at], slow[:, at + 1], part) * weight  # (B, G, n)
     power = torch.fft.rfft(steady, 4096).abs().square()
     power[..., : round(25 * 4096 / SLOW)] = 0

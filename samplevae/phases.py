@@ -198,7 +198,8 @@ class RepresentationPhase:
         self.set_learning_rate(step)
         terms = loss_terms(self.model, x, self.config)
         loss = reconstruction_loss(terms, self.config) + measured_loss(terms, self.config)
-        loss = loss + regularization(terms, self.config, kl_warmup(step, self.steps))
+        warmup = 1.0 if self.config.start else kl_warmup(step, self.steps)  # a model that has learned is warm
+        loss = loss + regularization(terms, self.config, warmup)
         self.fabric.backward(loss)
         return terms | {"gradient_norm": self.optimizer_step()}
 
