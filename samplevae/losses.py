@@ -237,7 +237,7 @@ class LossConfig(Settings):
     magnitude_floor: float = setting(1e-4, "train", "magnitudes well below do not count in training", 1e-7, 1)
     tail_weight: float = setting(0.1, "train", "weight of what comes after the end of a sound", 0, 1)
     gate_weight: float = setting(0.5, "train", "weight of the cross-entropy of the gate", 0)
-    fall_weight: float = setting(1.0, "train", "weight of the error of the pitch's fall, in octaves squared", 0)
+    fall_weight: float = setting(0.0, "train", "weight of the error of the pitch's fall, in octaves squared", 0)
     free_bits: float = setting(0.0, "train", "nats of each latent dimension that cost nothing", 0)
     capacity: float = setting(0.0, "train", "target KL divergence of a vector, in nats; 0: none", 0)
     tc_weight: float = setting(0.0, "train", "penalty on the total correlation of latent dimensions", 0)

@@ -152,7 +152,8 @@ def compile_networks(model: SampleVAE, config: TrainConfig, fabric: Fabric) -> S
 # %% ../nbs/34_phases.ipynb #1667b114
 def loss_terms(model: nn.Module, x: Tensor, config: TrainConfig) -> dict[str, Tensor]:
     "The terms of the loss by name: spectral_distance, draw_distance, kl, gate_loss, fall_loss, and what else is asked for."
-    y, z, posterior, measured = model(x, 2 if config.energy_weight and config.noise_bands else 1)
+    draws = 2 if config.energy_weight and config.noise_bands else 1
+    y, z, posterior, measured = model(x, draws, config.fall_weight > 0)
     kl, mel_rate = posterior.kl(z), config.sample_rate if config.frequency_weighting == "mel" else 0
     windows = parse_window_sizes(config.windows)
     to_truth, to_draw = energy_distance(x, y, windows, config.tail_weight, mel_rate, config.magnitude_floor)
@@ -259,7 +260,8 @@ class AdversarialPhase(RepresentationPhase):
 def step(self: AdversarialPhase, x: Tensor, step: int) -> dict[str, Tensor]:  # (B, 1, T), and its number in this phase
     "One step of decoder and discriminators; returns the terms."
     self.set_learning_rate(step)
-    y, z, posterior, measured = self.model(x, 2 if self.config.energy_weight and self.config.noise_bands else 1)
+    draws = 2 if self.config.energy_weight and self.config.noise_bands else 1
+    y, z, posterior, measured = self.model(x, draws, self.config.fall_weight > 0)
     fake = y.detach().requires_grad_()
     terms = loss_terms(lambda *_: (fake, z, posterior, measured), x, self.config)
     outputs = self.discriminators(torch.cat([x, fake[: len(x)]]))

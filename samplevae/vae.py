@@ -83,7 +83,9 @@ class SampleVAE(nn.Module):
             return x.new_zeros(len(x), 0)
         return measure_pitch(full_precision(x[:, 0]), self.config.sample_rate)
 
-    def forward(self, x: Tensor, draws: int = 1) -> tuple[Tensor, Tensor, Distribution, dict[str, Tensor]]:  # (B, 1, T)
+    def forward(
+        self, x: Tensor, draws: int = 1, fall: bool = False
+    ) -> tuple[Tensor, Tensor, Distribution, dict[str, Tensor]]:  # (B, 1, T), ..., whether the fall is to be measured
         "Reconstructions (draws B, 1, T) as far as x goes, their vectors (B, *shape), the posterior, and the losses of what is measured."
         posterior, config, pitch = self.encode(x), self.config, self.measure_pitch(x)
         z, sounding = posterior.rsample(), sounding_frames(x[:, 0], config.hop_length, 8 * config.columns)
@@ -91,7 +93,7 @@ class SampleVAE(nn.Module):
         losses = {"gate_loss": x.new_zeros(()), "fall_loss": x.new_zeros(())}
         if logits is not None:
             losses["gate_loss"] = F.binary_cross_entropy_with_logits(logits, sounding)
-        if partials:
+        if fall and partials:
             losses["fall_loss"] = fall_loss(
                 partials.octaves[:, 0].float(), pitch, full_precision(x[:, 0]), config.sample_rate, config.hop_length
             )
