@@ -234,7 +234,7 @@ class Decoded(NamedTuple):
     logits: Tensor | None  # (B, F), of the gates
     partials: Partials | None
 
-
+# %% ../nbs/27_decoder.ipynb #381ab8f2
 class Decoder(nn.Module):
     "Vectors and their pitches to sounds."
 

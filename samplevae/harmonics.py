@@ -36,7 +36,7 @@ def strongest_peak(power: Tensor, hertz: float) -> Tensor:  # (B, bins) -> (B,),
     at = power[:, first:-1].argmax(1, keepdim=True) + first
     left, middle, right = ((power.gather(1, at + step) + 1e-20).log() for step in (-1, 0, 1))
     shift = (left - right) / 2 / (left - 2 * middle + right).clamp(max=-1e-6)
-    return (at + shift.clamp(-0.5, 0.5))[:, 0]  # at 30 Hz there may be no peak, only a slope
+    return (at + shift.clamp(-0.5, 0.5))[:, 0]  # at 30 Hz there may be no peak
 
 
 def share_near(power: Tensor, hertz: float, pitch: Tensor, lobe: float) -> Tensor:  # (B, bins), (B,) -> (B,)
@@ -212,20 +212,10 @@ class PartialLines(nn.Module):
         nn.init.uniform_(self.envelope.weight, -0.2 * width**-0.5, 0.2 * width**-0.5)
         self.register_buffer("number", torch.tensor(numbers)[:, None], persistent=False)  # (K, 1)
         self.register_buffer("near", torch.arange(-3, 5), persistent=False)  # bins around the one below a partial
-        self.register_buffer(
-            "quarters", 2 - torch.arange(frames), persistent=False
-        )  # phases count from the clip's start,
-        turn = torch.pi / 2 * self.quarters[:, None] * self.near  # and a frame begins two hops before its middle
+        # phases count from the start of the clip, and a frame begins two hops before its middle
+        self.register_buffer("quarters", 2 - torch.arange(frames), persistent=False)
+        turn = torch.pi / 2 * self.quarters[:, None] * self.near
         self.register_buffer("turns", torch.stack([turn.cos(), turn.sin()]).round(), persistent=False)  # (2, F, 8)
-
-    def levels(self, h: Tensor, partials: Partials, hertz: Tensor) -> Tensor:  # (B, F, C), (B, K, F) -> (B, K, F)
-        "The envelope at the partials' frequencies, and their own gains."
-        place = mel_place(hertz / (self.rate / 2), self.bands).clamp(max=self.bands - 1.001).nan_to_num(0)
-        low, envelope = place.long(), full_precision(self.envelope(h)).transpose(1, 2)  # (B, bands, F)
-        below, above = envelope.gather(1, low), envelope.gather(1, low + 1)
-        level = torch.lerp(below, above, place - low) + full_precision(partials.gains)[..., None]
-        inside = (hertz < 0.45 * self.rate) & (hertz * (4 * self.hop) >= 3 * self.rate)  # eight bins around it
-        return level.clamp(max=1).exp() * inside
 
     def forward(self, parts: Tensor, h: Tensor, partials: Partials) -> Tensor:  # (B, F, 2 bins), (B, F, C)
         "Add the lines to the spectra, in place: real and imaginary parts in turns."
@@ -247,3 +237,16 @@ class PartialLines(nn.Module):
         ):
             parts = parts.scatter_add_(2, bins + late, (turned * lobe).transpose(1, 2).flatten(2))
         return parts
+
+# %% ../nbs/25_harmonics.ipynb #1011cf7f
+@patch
+def levels(
+    self: PartialLines, h: Tensor, partials: Partials, hertz: Tensor
+) -> Tensor:  # (B, F, C), (B, K, F) -> (B, K, F)
+    "The envelope at the partials' frequencies, and their own gains."
+    place = mel_place(hertz / (self.rate / 2), self.bands).clamp(max=self.bands - 1.001).nan_to_num(0)
+    low, envelope = place.long(), full_precision(self.envelope(h)).transpose(1, 2)  # (B, bands, F)
+    below, above = envelope.gather(1, low), envelope.gather(1, low + 1)
+    level = torch.lerp(below, above, place - low) + full_precision(partials.gains)[..., None]
+    inside = (hertz < 0.45 * self.rate) & (hertz * (4 * self.hop) >= 3 * self.rate)  # eight bins around it
+    return level.clamp(max=1).exp() * inside
