@@ -120,7 +120,8 @@ def test_the_page_decodes_and_encodes_as_torch_does(form, kernels):
     model = make_model(**FORMS[form])
     prior, z = make_prior(model), random_vectors(model, 8)
     time = torch.arange(model.length) / model.config.sample_rate
-    x = torch.cat([0.3 * torch.randn(2, model.length), (500 * time).sin()[None], torch.zeros(1, model.length)])
+    tones = (torch.tensor([[500.0], [120.0], [3000.0]]) * time).sin()  # 80, 19 (below the lowest pitch) and 477 Hz
+    x = torch.cat([0.3 * torch.randn(2, model.length), tones, torch.zeros(1, model.length)])
     with torch.no_grad():
         waves, points = decode_vectors(model, z).numpy(), encode_vectors(model, x).numpy()
     program = f"""

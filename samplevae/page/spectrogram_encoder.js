@@ -75,7 +75,7 @@ export function measurePitch(wave, rate) {
   const total = new Float64Array(bins + 1), last = Math.min(bins, Math.ceil(8000 / hertz)) - 1, wide = 0.75 * lobe / hertz;
   for (let k = 0; k < bins; k++) total[k + 1] = total[k] + power[k];
   const all = total[bins] + 1e-9, near = Math.max(0.06 * pitch, lobe);
-  let best = 0, most = -Infinity, comb = 0, semitone = 0;
+  let best = 1, most = -1, comb = -1, semitone = 0;
   for (let divisor = 1; divisor <= 8; divisor++) {
     if (pitch / divisor < 30) continue;
     let share = 0, covered = 0;
