@@ -210,43 +210,42 @@ class PartialLines(nn.Module):
         self.envelope = nn.Linear(width, bands)
         nn.init.constant_(self.envelope.bias, -4.0)  # soft, until it knows better
         nn.init.uniform_(self.envelope.weight, -0.2 * width**-0.5, 0.2 * width**-0.5)
-        self.register_buffer("number", torch.tensor(numbers)[:, None], persistent=False)  # (K, 1)
+        self.register_buffer("number", torch.tensor(numbers), persistent=False)
         self.register_buffer("near", torch.arange(-3, 5), persistent=False)  # bins around the one below a partial
         # phases count from the start of the clip, and a frame begins two hops before its middle
         self.register_buffer("quarters", 2 - torch.arange(frames), persistent=False)
         turn = torch.pi / 2 * self.quarters[:, None] * self.near
-        self.register_buffer("turns", torch.stack([turn.cos(), turn.sin()]).round(), persistent=False)  # (2, F, 8)
+        turns = torch.stack([turn.cos(), turn.sin()]).round()[:, :, None]  # (2, F, 1, 8)
+        self.register_buffer("turns", turns, persistent=False)
+        self.register_buffer("signs", 1.0 - self.near % 2 * 2, persistent=False)
 
     def forward(self, parts: Tensor, h: Tensor, partials: Partials) -> Tensor:  # (B, F, 2 bins), (B, F, C)
         "Add the lines to the spectra, in place: real and imaginary parts in turns."
-        pitch = partials.octaves.detach().clamp(max=20).exp2()  # (B, 1, F)
+        pitch = partials.octaves.detach()[:, 0].clamp(max=20).exp2()  # (B, F)
         steps = (pitch + F.pad(pitch, (1, -1), mode="replicate")) * (self.hop / self.rate / 2)
-        angle = 2 * torch.pi * (steps.cumsum(2) % 1 * self.number % 1).to(parts)  # in the middle of each frame
-        hertz = (pitch * self.number).to(parts)  # (B, K, F)
+        cycles = (steps.cumsum(1) % 1).to(parts)[..., None] * self.number  # (B, F, K), in the middle of each frame
+        hertz = (pitch[..., None] * self.number).to(parts)
         place = hertz * (4 * self.hop / self.rate)  # in bins
         below, part = place.long().clamp(3, self.bins - 5), place.frac().clamp(1e-3, 1 - 1e-3)
-        offset = self.near - part[..., None]  # (B, K, F, 8)
-        lobe = (1 - self.near % 2 * 2) / (offset.pow(3) - offset)  # of a Hann window, with the factor on the next line
         level = self.levels(h, partials, hertz) * (torch.pi * part).sin() * (self.hop / torch.pi)
-        angle = angle + torch.pi / 2 * (self.quarters * below % 4)
+        angle = 2 * torch.pi * cycles.frac() + torch.pi / 2 * (self.quarters[:, None] * below % 4)
         sine, cosine = ((level * wave)[..., None] for wave in (angle.sin(), angle.cos()))
-        bins = 2 * (below[..., None] + self.near).transpose(1, 2).flatten(2)  # (B, F, 8 K)
-        for turned, late in (
-            (self.turns[0] * sine + self.turns[1] * cosine, 0),
-            (self.turns[1] * sine - self.turns[0] * cosine, 1),
-        ):
-            parts = parts.scatter_add_(2, bins + late, (turned * lobe).transpose(1, 2).flatten(2))
+        offset = self.near - part[..., None]  # (B, F, K, 8)
+        lobe = self.signs / ((offset.square() - 1) * offset)  # of a Hann window, with the sine and pi above
+        bins = (below[..., None] + self.near).flatten(2)  # (B, F, 8 K)
+        turn, other = self.turns
+        real = torch.addcmul(turn * sine, other, cosine) * lobe
+        imaginary = torch.addcmul(-turn * cosine, other, sine) * lobe
+        pairs = parts.unflatten(2, (-1, 2))
+        pairs[..., 0].scatter_add_(2, bins, real.flatten(2)), pairs[..., 1].scatter_add_(2, bins, imaginary.flatten(2))
         return parts
 
 # %% ../nbs/25_harmonics.ipynb #1011cf7f
 @patch
-def levels(
-    self: PartialLines, h: Tensor, partials: Partials, hertz: Tensor
-) -> Tensor:  # (B, F, C), (B, K, F) -> (B, K, F)
-    "The envelope at the partials' frequencies, and their own gains."
+def levels(self: PartialLines, h: Tensor, partials: Partials, hertz: Tensor) -> Tensor:  # (B, F, C), (B, F, K)
+    "The envelope at the partials' frequencies, and their own gains (B, F, K)."
     place = mel_place(hertz / (self.rate / 2), self.bands).clamp(max=self.bands - 1.001).nan_to_num(0)
-    low, envelope = place.long(), full_precision(self.envelope(h)).transpose(1, 2)  # (B, bands, F)
-    below, above = envelope.gather(1, low), envelope.gather(1, low + 1)
-    level = torch.lerp(below, above, place - low) + full_precision(partials.gains)[..., None]
+    low, envelope = place.long(), full_precision(self.envelope(h))  # (B, F, K), (B, F, bands)
+    level = torch.lerp(envelope.gather(2, low), envelope.gather(2, low + 1), place - low)
     inside = (hertz < 0.45 * self.rate) & (hertz * (4 * self.hop) >= 3 * self.rate)  # eight bins around it
-    return level.clamp(max=1).exp() * inside
+    return (level + full_precision(partials.gains)[:, None]).clamp(max=1).exp() * inside
