@@ -223,12 +223,12 @@ class PartialLines(nn.Module):
         "Add the lines to the spectra, in place: real and imaginary parts in turns."
         pitch = partials.octaves.detach()[:, 0].clamp(max=20).exp2()  # (B, F)
         steps = (pitch + F.pad(pitch, (1, -1), mode="replicate")) * (self.hop / self.rate / 2)
-        cycles = (steps.cumsum(1) % 1).to(parts)[..., None] * self.number  # (B, F, K), in the middle of each frame
+        cycles = ((steps.cumsum(1) % 1)[..., None] * self.number % 1).to(parts)  # (B, F, K), in the middle of frames
         hertz = (pitch[..., None] * self.number).to(parts)
         place = hertz * (4 * self.hop / self.rate)  # in bins
         below, part = place.long().clamp(3, self.bins - 5), place.frac().clamp(1e-3, 1 - 1e-3)
         level = self.levels(h, partials, hertz) * (torch.pi * part).sin() * (self.hop / torch.pi)
-        angle = 2 * torch.pi * cycles.frac() + torch.pi / 2 * (self.quarters[:, None] * below % 4)
+        angle = 2 * torch.pi * cycles + torch.pi / 2 * (self.quarters[:, None] * below % 4)
         sine, cosine = ((level * wave)[..., None] for wave in (angle.sin(), angle.cos()))
         offset = self.near - part[..., None]  # (B, F, K, 8)
         lobe = self.signs / ((offset.square() - 1) * offset)  # of a Hann window, with the sine and pi above
