@@ -9,13 +9,12 @@ import sys
 import time
 
 import torch
+from start import recorded_store
 from tqdm import tqdm
 
 from samplevae.files import CLONE, write_json
 from samplevae.harmonics import dominant_pitch, fundamental_pitch
 from samplevae.pitch import voiced_pitch
-from samplevae.sources import folder_source
-from samplevae.store import Store
 
 NOTES = "bass", "brass", "guitar", "keys", "mallet", "piano", "plucked", "strings", "synth", "voice", "wind"
 
@@ -23,8 +22,7 @@ NOTES = "bass", "brass", "guitar", "keys", "mallet", "piano", "plucked", "string
 def main(folder):
     "Track, compare, and write the table."
     torch.set_num_threads(1)
-    path = CLONE / "outputs/recorded/store"
-    store = Store.open(path) if path.exists() else Store.prepare(folder_source(folder), path, 44_100, 1.5)
+    store = recorded_store(folder, 44_100, 1.5)
     rows = {}
     for kind in tqdm(NOTES):
         table = store.table[store.table.label == kind]

@@ -1,8 +1,8 @@
-"""The pictures and numbers of a finished run on recorded sounds, for the chapter on training.
+"""The pictures and numbers of a finished run on recorded sounds, for the chapter of results.
 
-`OMP_NUM_THREADS=1 samplevae train --preset gpu --data FOLDER --out outputs/real --set batch_size=8 --set hop_length=512 --set steps=4800
---set adversarial_steps=300 --set augment=pitch,tilt` and then `python benchmarks/real.py outputs/real`, which leaves
-benchmarks/results/real.json and four pictures in nbs/images. What is played there is not kept: the sounds are not ours.
+`samplevae batch nbs/experiments/one-shots.yaml --data FOLDER` and then `python benchmarks/real.py outputs/published/one-shots`,
+which leaves benchmarks/results/real.json and four pictures in nbs/images. What is played there is not kept: the sounds are not
+ours.
 """
 
 import sys
@@ -24,17 +24,11 @@ from samplevae.monitoring import (
     reconstruction_energy_distance,
 )
 from samplevae.pitch import certain_pitch, fall_agreement, tracked_pitch_error
-from samplevae.reconstruction import log_mel
+from samplevae.reconstruction import recognised
 from samplevae.training import best_and_worst_reconstructions, training_summary
 from samplevae.vae import SampleVAE
 
 DRUMS = ("kick", "tom", "snare", "percussion")  # labels, of which some sounds have a pitch
-
-
-def recognised(x, y, rate):
-    "The share of sounds that are nearer to their own original than to any other, by their log-mel spectrograms."
-    real, back = (log_mel(part, rate).flatten(1) for part in (x, y))
-    return (torch.cdist(back, real, p=1).argmin(1) == torch.arange(len(x))).float().mean().item()
 
 
 def main(folder):
@@ -57,7 +51,7 @@ def main(folder):
             | decoder_artifacts(model, 96)
         )
         rows[name] |= {
-            "nearest to its own original": recognised(x, y, store.rate),
+            "nearest to its own original": recognised(x, y, store.rate).double().mean().item(),
             "with a pitch": moved.isfinite().sum().item(),
             "of these, within a semitone": (moved < 1).sum().item(),
             "with a pitch that falls": course.isfinite().sum().item(),

@@ -11,18 +11,18 @@ import time
 import torch
 import yaml
 from presets import learn
-from start import score
+from start import recorded_store, score
 
 from samplevae.config import Config
 from samplevae.decoder import sounding_frames
 from samplevae.files import CLONE, read_json, write_json
+from samplevae.latents import decode_parts
 from samplevae.monitoring import held_out, reconstruct
 from samplevae.pitch import fall_agreement
 from samplevae.reconstruction import level_after_end
 from samplevae.runs import hardware
-from samplevae.sources import folder_source
-from samplevae.store import Store
 from samplevae.vae import SampleVAE
+from samplevae.vectors import encode_vectors
 
 ROWS = {
     "as published": {},
@@ -35,14 +35,21 @@ ROWS = {
 }
 
 
-def fall(model, x, rate):
-    "Of sounds (n, T) whose pitch falls: how well the fall comes back."
+@torch.no_grad()
+def tone(model, x, rate):
+    "Of sounds (n, T) whose pitch falls, how well the fall comes back; of those with a pitch, the share of the oscillator."
     correlation, distance = fall_agreement(x, reconstruct(model, x, 16), rate)
-    return {
+    row = {
         "sounds that fall": correlation.isfinite().sum().item(),
         "correlation of the fall": correlation.nanmedian().item(),
         "octaves apart in the fall": distance.nanmedian().item(),
     }
+    if model.config.pitch_dims:
+        vectors = encode_vectors(model, x)
+        parts = [decode_parts(model, part)[:2] for part in vectors[vectors[:, 1] > 0.9].split(64)]
+        shares = [tones.square().sum(1) / (waves.square().sum(1) + 1e-9) for waves, tones in parts]
+        row["share of the oscillator where there is a pitch"] = torch.cat(shares).median().item()
+    return row
 
 
 def silence(model, x, rate):
@@ -68,8 +75,7 @@ def main():
     recipe = yaml.safe_load((CLONE / "nbs/experiments/one-shots.yaml").read_text())["common"]
     common = {key: value for key, value in recipe.items() if key != "preset"}
     place = CLONE / "outputs/recorded"
-    path, form = place / "store", (44_100, common["seconds"])
-    store = Store.open(path) if path.exists() else Store.prepare(folder_source(options.folder), path, *form)
+    store = recorded_store(options.folder, 44_100, common["seconds"])
     x, rows = held_out(store).sounds(), {}
     for name, changes in ROWS.items():
         kept = place / f"{name.replace(' ', '_')}.json"
@@ -77,7 +83,7 @@ def main():
             config = Config.preset(recipe["preset"], **common | changes | {"device": "cpu"})
             torch.manual_seed(0)
             model, steps = learn(SampleVAE(config), config, store.split("train"), 60 * options.minutes, name)
-            scored = score(model, x, store.rate) | silence(model, x, store.rate) | fall(model, x, store.rate)
+            scored = score(model, x, store.rate) | silence(model, x, store.rate) | tone(model, x, store.rate)
             write_json(kept, {"steps": steps} | scored)
         if kept.exists():
             rows[name] = read_json(kept)

@@ -23,6 +23,12 @@ from samplevae.store import Store
 from samplevae.vae import SampleVAE, locate, start_from
 
 
+def recorded_store(folder, rate, seconds):
+    "The store of a folder of recorded sounds, which the benchmarks share."
+    path = CLONE / f"outputs/recorded/store-{rate}-{seconds:g}"
+    return Store.open(path) if path.exists() else Store.prepare(folder_source(folder), path, rate, seconds)
+
+
 def score(model, x, rate):
     "Medians over sounds (n, T), and the share whose reconstruction is nearest to its own original."
     y = reconstruct(model, x, 16)
@@ -42,9 +48,8 @@ def main():
     options = options.parse_args()
     torch.set_num_threads(1)
     other = SampleVAE.from_pretrained(locate(options.instrument))
-    form, path = vars(other.config), CLONE / f"outputs/start/store-{other.config.seconds:g}"
-    new = folder_source(options.folder)
-    store = Store.open(path) if path.exists() else Store.prepare(new, path, form["sample_rate"], form["seconds"])
+    form = vars(other.config)
+    store = recorded_store(options.folder, form["sample_rate"], form["seconds"])
     unheard = store.split("test")
     groups = np.random.default_rng(0).permutation(sorted(set(unheard.table.group)))
     own = unheard.table.group.isin(groups[: len(groups) // 2])

@@ -580,6 +580,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                      'samplevae.harmonics.dominant_pitch': ('harmonics.html#dominant_pitch', 'samplevae/harmonics.py'),
                                      'samplevae.harmonics.fall_axes': ('harmonics.html#fall_axes', 'samplevae/harmonics.py'),
                                      'samplevae.harmonics.fall_loss': ('harmonics.html#fall_loss', 'samplevae/harmonics.py'),
+                                     'samplevae.harmonics.falling_octaves': ('harmonics.html#falling_octaves', 'samplevae/harmonics.py'),
                                      'samplevae.harmonics.fundamental_pitch': ( 'harmonics.html#fundamental_pitch',
                                                                                 'samplevae/harmonics.py'),
                                      'samplevae.harmonics.join_pitch': ('harmonics.html#join_pitch', 'samplevae/harmonics.py'),

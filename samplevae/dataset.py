@@ -70,6 +70,8 @@ def existing_store(config: DataConfig) -> Store | None:
     store = Store.open(folder)
     if config.near_duplicates != "auto":
         raise Refused(f"{folder} is a store: what became of near duplicates was decided when it was made")
+    if config.labels:
+        raise Refused(f"{folder} is a store: which labels it holds was decided when it was made")
     if (store.rate, store.seconds) != (config.sample_rate, config.seconds):
         raise Refused(
             f"{folder} is a store of {store.seconds} s at {store.rate} Hz, not {config.seconds} s at "

@@ -36,7 +36,7 @@ from .spectral import BandGains, FilteredNoise, ShortTimeFourier, as_complex
 # %% ../nbs/27_decoder.ipynb #072d8052
 HEADS: dict[
     str, type[nn.Module]
-] = {}  # made from a config; (B, width, columns), draws, Partials or none -> (B or draws B, 1, columns * 8 * hop)
+] = {}  # made from a config; (B, width, columns), draws -> (B or draws B, 1, columns * 8 * hop); istft: Partials, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,9 +152,7 @@ class RaveHead(nn.Module):
         self.output = WaveformOutput(narrow, 16, config.modulation)
         self.noise = ParallelNoise(config, narrow, config.hop_length // 16) if config.noise_bands else None
 
-    def forward(
-        self, h: Tensor, draws: int = 0, partials: Partials | None = None
-    ) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
+    def forward(self, h: Tensor, draws: int = 0) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
         h = self.layers(h)
         wave = repeat_draws(self.bank.synthesis(self.output(h)), draws)
         return wave + self.noise(h, draws) if self.noise else wave
@@ -181,9 +179,7 @@ class MelganHead(nn.Module):
         self.output = WaveformOutput(narrow, 1, config.modulation)
         self.noise = ParallelNoise(config, narrow, config.hop_length) if config.noise_bands else None
 
-    def forward(
-        self, h: Tensor, draws: int = 0, partials: Partials | None = None
-    ) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
+    def forward(self, h: Tensor, draws: int = 0) -> Tensor:  # (B, C, columns) -> (B or draws B, 1, columns * 8 * hop)
         h = self.layers(self.frames(h))
         wave = repeat_draws(self.output(h), draws)
         return wave + self.noise(h, draws) if self.noise else wave
@@ -247,6 +243,7 @@ class Decoder(nn.Module):
         sizes = n, config.sample_rate, config.hop_length, 8 * columns, config.harmonics, len(config.lines)
         self.oscillator = HarmonicOscillator(*sizes) if config.pitch_dims else None
         self.gate = Gate(width, config.hop_length, 8 * columns) if config.gate else None
+        self.lines = bool(config.lines)  # whether the head draws partials
         rise = rise_envelope(config.sample_rate)[: 8 * columns * config.hop_length]
         self.register_buffer("rise", rise, persistent=False)
 
@@ -260,7 +257,7 @@ class Decoder(nn.Module):
         joined = join_pitch(z, pitch) if self.oscillator else z
         h = self.project(joined)  # (B, C, columns)
         partials = self.oscillator.partials(pitch, joined) if self.oscillator else None
-        sounds = full_precision(self.head(h, draws, partials))
+        sounds = full_precision(self.head(h, draws, partials) if self.lines else self.head(h, draws))
         if partials:
             sounds = sounds + repeat_draws(self.oscillator(partials), draws)[:, None]
         sounds[..., : len(self.rise)] *= self.rise  # in place, since sounds are large

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SLOW', 'HEARD', 'pitch_spectrum', 'strongest_peak', 'share_near', 'dominant_pitch', 'comb_shares',
            'fundamental_pitch', 'pitch_condition', 'measure_pitch', 'join_pitch', 'Partials', 'HarmonicOscillator',
-           'fall_axes', 'track_fall', 'fall_loss', 'PartialLines']
+           'fall_axes', 'track_fall', 'falling_octaves', 'fall_loss', 'PartialLines']
 
 # %% ../nbs/25_harmonics.ipynb #3454fb7d
 import math
@@ -167,13 +167,18 @@ def track_fall(x: Tensor, rate: int) -> tuple[Tensor, Tensor, Tensor]:  # (B, T)
     best = (share * torch.exp(-0.1 * falls[:, 0].abs())).argmax(1, keepdim=True)
     return falls[best[:, 0]], place.gather(1, best)[:, 0] * SLOW / 4096, share.gather(1, best)[:, 0]
 
+
+def falling_octaves(fall: Tensor, rest: Tensor, time: Tensor) -> Tensor:  # (B, 2), (B,) Hz, (n,) s -> (B, n)
+    "A pitch that falls, as `track_fall` says, in octaves above 1 Hz."
+    return rest.log2()[:, None] + fall[:, :1] * torch.exp(-time / fall[:, 1:])
+
 # %% ../nbs/25_harmonics.ipynb #972caeba
 def fall_loss(octaves: Tensor, pitch: Tensor, x: Tensor, rate: int, hop: int) -> Tensor:  # (B, F), (B, 2), (B, T) -> ()
     "By how many octaves, squared, a pitch runs beside the one that is measured, where the sound is loud."
     fall, rest, share = track_fall(x, rate)
     time = (torch.arange(octaves.shape[1], device=x.device) + 0.5) * hop / rate
     number = (rest / 2 ** (8 + 2 * pitch[:, 0])).round()  # of the partial that was followed
-    course = (rest / number.clamp(min=1)).log2()[:, None] + fall[:, :1] * torch.exp(-time / fall[:, 1:])
+    course = falling_octaves(fall, rest / number.clamp(min=1), time)
     level = F.pad(x.abs(), (0, len(time) * hop - x.shape[1])).unflatten(1, (-1, hop)).amax(2)
     weight = level / (level.sum(1, keepdim=True) + 1e-9) * (((share - 0.1) / 0.2).clamp(0, 1) * (number > 0))[:, None]
     return (weight * ((octaves - course).abs() - 0.1).relu().square()).sum(1).mean()

@@ -21,7 +21,7 @@ from .vectors import decode_vectors, split_vectors
 DESCRIPTORS = {  # name: unit
     "pitch": "octaves above 1 Hz",  # of the oscillator, where it comes to rest
     "bend": "octaves",  # how much higher it begins
-    "noise": "dB",  # all that is no harmonic against what is
+    "noise": "dB",  # all but the harmonics of the oscillator, against these
     "body": "dB",  # the energy below 200 Hz, against all
     "brightness": "octaves above 1 Hz",  # the centre of the mean spectrum
     "air": "dB",  # the energy above 8 kHz, against all

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/39_pitch.ipynb #a82fbbfd
-from .harmonics import dominant_pitch, track_fall
+from .harmonics import dominant_pitch, falling_octaves, track_fall
 from .settings import LazyModule
 
 librosa, swift_f0 = LazyModule("librosa"), LazyModule("swift_f0")
@@ -93,8 +93,8 @@ def tracked_pitch_error(pitch: Tensor, y: Tensor, rate: int) -> Tensor:  # (B,),
 # %% ../nbs/39_pitch.ipynb #86fa8c4d
 def fall_course(x: Tensor, rate: int) -> tuple[Tensor, Tensor]:  # (B, T) -> (B, 25), octaves above 1 Hz, and (B,)
     "The pitch every 10 ms, as it falls, and the share of the energy that says so."
-    falls, rest, share = track_fall(x, rate)
-    return rest.log2()[:, None] + falls[:, :1] * torch.exp(-torch.arange(25) / 100 / falls[:, 1:]), share
+    fall, rest, share = track_fall(x, rate)
+    return falling_octaves(fall, rest, torch.arange(25) / 100), share
 
 
 def fall_agreement(x: Tensor, y: Tensor, rate: int) -> tuple[Tensor, Tensor]:  # (B, T) each -> (B,), (B,)

@@ -300,6 +300,9 @@ def test_the_sounds_of_some_labels_are_learned_alone(drums, tmp_path):
     assert np.array_equal(store.sounds(), same.sounds()) and list(store.table.file) == list(same.table.file)
     with pytest.raises(Refused, match="has the label 'd'"):
         keep_labels(folder_source(tmp_path), "a, d")
+    given = Config.preset("smoke", data=str(tmp_path / "store"), sample_rate=RATE, seconds=0.2, labels="a")
+    with pytest.raises(Refused, match="is a store: which labels it holds"):
+        prepare_store(Run(tmp_path / "run", given))
 
 
 def test_recorded_and_synthesised_sounds_begin_alike(tmp_path):

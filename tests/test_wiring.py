@@ -169,6 +169,15 @@ def test_the_loss_is_the_sum_of_its_terms(batch, changes, step, warmup):
     assert losses == [pytest.approx(float(expected.detach()), rel=1e-5)]
 
 
+@pytest.mark.parametrize(("start", "warmup"), [("", 0), ("one-shots", 1)])
+def test_a_model_that_has_learned_needs_no_warm_up(batch, start, warmup):
+    phase, config = make_phase(start=start, beta=0.5)
+    terms, losses = step_and_loss(phase, batch, 0)
+    expected = terms["spectral_distance"] - config.energy_weight * terms["draw_distance"]
+    expected += config.gate_weight * terms["gate_loss"] + 0.5 * warmup * terms["kl"]
+    assert losses == [pytest.approx(float(expected.detach()), rel=1e-5)]
+
+
 def test_the_terms_are_what_the_chapter_of_losses_computes(batch):
     phase, config = make_phase(**WEIGHTS)
     torch.manual_seed(0)
