@@ -8,7 +8,7 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['STORED', 'IN_PAGE', 'PlayData', 'PAGE', 'wav_bytes', 'save_new_sounds', 'storage_type', 'write_pack', 'page_kind',
            'prior_tensors', 'decodes_in_page', 'page_config', 'training_data', 'pack_instrument', 'describe_source',
-           'bundle_modules', 'worker_script', 'escape_script', 'page_html', 'write_page', 'load_to_play',
+           'bundle_modules', 'worker_script', 'escape_script', 'html_page', 'page_html', 'write_page', 'load_to_play',
            'page_is_current', 'write_instrument']
 
 # %% ../nbs/51_instrument.ipynb #2b702722
@@ -227,31 +227,34 @@ def escape_script(text: str) -> str:
     return re.sub(r"</(script)", r"<\\/\1", text, flags=re.I).replace("<!--", "<\\!--")
 
 # %% ../nbs/51_instrument.ipynb #a07fec4a
-def page_html(title: str, pack: bytes = b"", encoder: bytes = b"") -> str:
-    "One self-contained page of a packed instrument; without a pack, one that asks the server that it came from."
-    script = escape_script(bundle_modules("page.js") + "\nmodule_page.openPage();")
-    style = "html, body { margin: 0; }\n" + (PAGE / "page.css").read_text("utf-8")
+def html_page(title: str, body: str, style: str, script: str, data: dict[str, str], asks: bool = False) -> str:
+    "One page that needs nothing else: `data` as texts by id; where it `asks`, the server that it came from."
 
     def digest(text: str) -> str:
         return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
+    script, style = escape_script(script), "html, body { margin: 0; }\n" + style
     policy = (
         f"default-src 'none'; script-src {digest(script)} 'wasm-unsafe-eval'; style-src {digest(style)}; "
-        "worker-src blob:; img-src data: blob:; base-uri 'none'; form-action 'none'"
-        + "; connect-src 'self'"
-        * (not pack)
+        "worker-src blob:; img-src data: blob:; base-uri 'none'; form-action 'none'" + "; connect-src 'self'" * asks
     )
     title = title.replace("&", "&amp;").replace("<", "&lt;")
+    texts = [f'<script type="text/plain" id="{name}">{text}</script>\n' for name, text in data.items()]
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{style}</style>\n{(PAGE / 'page.html').read_text('utf-8')}"
-        f'<script type="text/plain" id="worker">{escape_script(worker_script())}</script>\n'
-        f'<script type="text/plain" id="pack">{base64.b64encode(pack).decode()}</script>\n'
-        f'<script type="text/plain" id="encoder">{base64.b64encode(encoder).decode()}</script>\n'
+        f"<title>{title}</title>\n<style>{style}</style>\n{body}{''.join(texts)}"
         f'<script type="module">{script}</script>\n</html>\n'
     )
+
+
+def page_html(title: str, pack: bytes = b"", encoder: bytes = b"") -> str:
+    "The page of a packed instrument; without a pack, one that asks the server that it came from."
+    parts = (PAGE / "page.html").read_text("utf-8"), (PAGE / "page.css").read_text("utf-8")
+    data = {"worker": escape_script(worker_script())}
+    data |= {"pack": base64.b64encode(pack).decode(), "encoder": base64.b64encode(encoder).decode()}
+    return html_page(title, *parts, bundle_modules("page.js") + "\nmodule_page.openPage();", data, asks=not pack)
 
 
 def write_page(run: Path, model: SampleVAE, prior: nn.Module, sounds: Store | PlayData) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['ANSWERS', 'PlayedModel', 'answer_decode', 'answer_jacobian', 'answer_nearest', 'answer_encode', 'answer_page',
-           'Instrument', 'PageHandler', 'make_server']
+           'Instrument', 'PageHandler', 'serve_locally', 'make_server']
 
 # %% ../nbs/52_playing.ipynb #fc19a6dc
 import hmac
@@ -24,6 +24,7 @@ import anywidget
 import numpy as np
 import torch
 import traitlets
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from .instrument import PAGE, bundle_modules, decodes_in_page, pack_instrument, page_html, worker_script
@@ -166,32 +167,44 @@ class PageHandler(BaseHTTPRequestHandler):
         return self.headers.get("Host") in (f"127.0.0.1:{port}", f"localhost:{port}")
 
     def do_GET(self) -> None:
-        own = self.is_own() and self.path == "/"
+        own = self.is_own() and self.path.partition("?")[0] == "/"
         self.respond(200, self.page, "text/html; charset=utf-8") if own else self.respond(404, b"not here")
 
-    def do_POST(self) -> None:
+    def read_body(self) -> bytes | None:
+        "What was sent, if whoever sent it has the key; otherwise it is answered here."
         key, size = self.headers.get("X-Key", "").encode(), self.headers.get("Content-Length", "0")
         if not self.is_own() or not hmac.compare_digest(key, self.key.encode()):
-            return self.respond(403, b"the key is wrong: open the address that samplevae play printed")
-        if not size.isdigit() or int(size) > 10**8:
-            return self.respond(413, b"this is too much")
-        body = self.rfile.read(int(size))
-        if self.path == "/pack":
-            return self.respond(200, self.played.packs["pack"], "application/octet-stream")
-        try:
-            asked = json.loads(body)
-            what, given = asked["what"], asked["given"]
-        except (ValueError, KeyError, TypeError):
-            return self.respond(400, b"this is no question")
-        self.respond(200, answer_page(self.played, what, given), "application/octet-stream")
+            self.respond(403, b"the key is wrong: open the address that samplevae printed")
+        elif not size.isdigit() or int(size) > 10**8:
+            self.respond(413, b"this is too much")
+        else:
+            return self.rfile.read(int(size))
 
     def log_message(self, *_: Any) -> None:
         "Say nothing."
 
+# %% ../nbs/52_playing.ipynb #2fb78ffa
+@patch
+def do_POST(self: PageHandler) -> None:
+    if (body := self.read_body()) is None:
+        return
+    if self.path == "/pack":
+        return self.respond(200, self.played.packs["pack"], "application/octet-stream")
+    try:
+        asked = json.loads(body)
+        what, given = asked["what"], asked["given"]
+    except (ValueError, KeyError, TypeError):
+        return self.respond(400, b"this is no question")
+    self.respond(200, answer_page(self.played, what, given), "application/octet-stream")
+
 # %% ../nbs/52_playing.ipynb #a1b2c3d4
-def make_server(played: PlayedModel, name: str, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
-    "A server on 127.0.0.1 and the address to open; port 0 takes any that is free."
+def serve_locally(handler: type[PageHandler], port: int = 0, **parts: Any) -> tuple[ThreadingHTTPServer, str]:
+    "A server on 127.0.0.1, whose handler knows the parts, and the address to open; port 0 takes any that is free."
     key = secrets.token_urlsafe(24)
-    parts = {"played": played, "key": key, "page": page_html(f"SampleVAE, {name}").encode()}
-    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (PageHandler,), parts))
+    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (handler,), parts | {"key": key}))
     return server, f"http://127.0.0.1:{server.server_address[1]}/#{key}"
+
+
+def make_server(played: PlayedModel, name: str, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
+    "A server that decodes for the page, and the address to open."
+    return serve_locally(PageHandler, port, played=played, page=page_html(f"SampleVAE, {name}").encode())

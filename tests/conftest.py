@@ -1,6 +1,7 @@
 "What the tests share: where the clone is, and one small run that most of them look at."
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,10 @@ from samplevae.files import exclusive_lock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two tests run at a time: a core for each
 CLONE = Path(__file__).resolve().parent.parent
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(
+    not CHROMIUM and "CI" not in os.environ, reason="no Chromium: its tests were left out"
+)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and tests send it
 
@@ -52,6 +57,18 @@ def smoke_run(tmp_path_factory):
         done = samplevae("run", "--preset", "smoke", "--out", shared / "smoke")
         assert done.returncode == 0, done.stderr
     return shared / "smoke"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    "A real browser that may play without being asked to."
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

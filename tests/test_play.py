@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,8 +17,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from conftest import CLONE
-from playwright.sync_api import sync_playwright
+from conftest import CLONE, needs_browser
 
 from samplevae.config import open_run
 from samplevae.dataset import prepare_store
@@ -28,18 +26,8 @@ from samplevae.mixtures import NormalPrior
 from samplevae.playing import PlayedModel, make_server
 from samplevae.vae import SampleVAE
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(not CHROMIUM and "CI" not in os.environ, reason="no Chromium: its tests were left out")
+pytestmark = needs_browser
 S = "instrument.session"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
