@@ -13,7 +13,7 @@ import torch
 from samplevae.checkerboard import decoder_artifacts, measure_artifacts
 from samplevae.config import describe_settings, open_run
 from samplevae.dataset import prepare_store
-from samplevae.display import use_style
+from samplevae.display import spectrogram_rows, use_style
 from samplevae.files import CLONE, write_json
 from samplevae.monitoring import (
     TrainingLog,
@@ -24,11 +24,43 @@ from samplevae.monitoring import (
     reconstruction_energy_distance,
 )
 from samplevae.pitch import certain_pitch, fall_agreement, tracked_pitch_error
+from samplevae.prior import generate, load
 from samplevae.reconstruction import recognised
 from samplevae.training import best_and_worst_reconstructions, training_summary
 from samplevae.vae import SampleVAE
 
+KINDS = 3, 10  # held-out sounds of a kind, and kinds in a picture
 DRUMS = ("kick", "tom", "snare", "percussion")  # labels, of which some sounds have a pitch
+
+
+def chosen_by_kind(table, most=3):
+    "Some sounds of each kind, evenly picked, by kind."
+    rows = {}
+    for kind, part in table.reset_index(drop=True).groupby("label"):
+        rows[kind] = part.index[:: max(1, len(part) // most)][:most].tolist()
+    return rows
+
+
+def plot_kinds(model, held):
+    "Two pictures of fifty held-out sounds, a row for each kind: original, reconstruction, the next original, and so on."
+    rows, kinds = [], chosen_by_kind(held.table, KINDS[0])
+    for kind, places in kinds.items():
+        x = held.with_table(held.table.iloc[places]).sounds()
+        rows.append((kind, torch.stack([x, reconstruct(model, x)], 1).flatten(0, 1)))
+    for number, part in enumerate((rows[: KINDS[1]], rows[KINDS[1] :]), 1):
+        picture(part, held.rate, f"real_kinds_{number}")
+
+
+def picture(rows, rate, name):
+    "Rows of spectrograms as a small picture."
+    spectrogram_rows(rows, rate).savefig(CLONE / f"nbs/images/{name}.png", dpi=55)
+
+
+def plot_draws(run, rate):
+    "A hundred new sounds, ten in a row, in the order in which they are drawn."
+    model, prior = load(run)
+    draws = generate(model, prior, 100, seed=0)
+    picture([(f"{10 * row + 1}", draws[10 * row :][:10]) for row in range(10)], rate, "real_draws")
 
 
 def main(folder):
@@ -65,6 +97,7 @@ def main(folder):
         best_and_worst_reconstructions(x, y, store.rate),
     )
     middle = order[:: max(1, len(order) // 10)][:10]
+    plot_kinds(model, held_out(store)), plot_draws(run.path, store.rate)
     label = held_out(store).table.label.to_numpy()
     drums = [i for i in range(len(x)) if moved[i].isfinite() and label[i] in DRUMS]
     pitched = drums[:: max(1, len(drums) // 12)][:12]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPTION_OF_SETTING', 'parse_changes', 'gather_changes', 'run_or_train', 'evaluate_command', 'generate_command',
-           'run_to_play', 'play_command', 'listen_command', 'dispatch', 'main']
+           'run_to_play', 'play_command', 'read_listening', 'listen_command', 'dispatch', 'main']
 
 # %% ../nbs/98_cli.ipynb #8625d202
 import argparse
@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 # %% ../nbs/98_cli.ipynb #2925b1ec
 from .batches import read_experiment, run_batch
@@ -29,7 +30,7 @@ from .files import read_json
 from .options import build_parser
 from .report import text_table
 from .runs import is_run, newest_run
-from .settings import Refused, Stopped
+from .settings import Refused, Stopped, did_you_mean
 from .sources import parse_source
 from .vae import locate
 from .vectors import parse_label
@@ -141,13 +142,33 @@ def play_command(options: argparse.Namespace) -> None:
     print(f"play    {page} (one file, without a network)")
     options.no_browser or webbrowser.open(page.resolve().as_uri())
 
+# %% ../nbs/98_cli.ipynb #a15d9660
+def read_listening(path: Path) -> dict[str, Any]:
+    "A YAML file -> what `listening_test` takes: `runs`, and what else should not be as usual."
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(path.expanduser().read_text("utf-8"))
+    except (OSError, YAMLError, ValueError, RecursionError) as error:
+        raise Refused(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    known = {"kind": str, "data": str, "items": int, "length": int, "seed": int, "title": str, "out": str}
+    if not isinstance(content, dict) or not isinstance(content.get("runs"), list) or not content["runs"]:
+        raise Refused(f"{path} needs 'runs', a list of runs or of published instruments")
+    for name, value in content.items():
+        if name not in (*known, "runs"):
+            raise Refused(f"{path} has an unknown entry {name!r}: {did_you_mean(str(name), sorted(known))}")
+        if name != "runs" and type(value) is not known[name]:
+            raise Refused(f"{path}: {name!r} cannot be {value!r}")
+    return {"paths": [Path(str(run)) for run in content.pop("runs")]} | content
+
 # %% ../nbs/98_cli.ipynb #283b3a34
 def listen_command(options: argparse.Namespace) -> None:
     "Options -> the page of a listening test; its server, which stays until it is stopped; or what the answers say."
-    from samplevae.listening import listening_test, read_listening, serve_test
+    from samplevae.listening import listening_test, serve_test
 
     if options.analyse:
-        from samplevae.ratings import analyse_listening
+        from samplevae.listening_report import analyse_listening
 
         report, tables = analyse_listening(options.analyse.expanduser())
         print(*(f"{name}\n{text_table(rows)}\n" for name, rows in tables.items()), f"report  {report}", sep="\n")
@@ -158,14 +179,16 @@ def listen_command(options: argparse.Namespace) -> None:
         given = read_listening(options.runs[0]) | given
     elif options.runs:
         given["paths"] = options.runs
+    if options.webmushra and (options.serve or "length" in given):
+        raise Refused("webMUSHRA has a server and a length of its own: leave out --serve and --length")
     out = given["out"] = Path(given.get("out", "outputs/listening")).expanduser()
     if "paths" in given:
         page, silent = listening_test(**given, webmushra=options.webmushra)
         print(*(f"left out: {text}" for text in silent), f"page    {page}", sep="\n")
         print(f"answers {out / 'results'}; then: samplevae listen --analyse {out}" * (not options.webmushra))
-    elif not options.serve:
+    elif not options.serve or options.webmushra:
         raise Refused("a listening test is made of runs: samplevae listen RUN; or is analysed: --analyse FOLDER")
-    if options.serve and not options.webmushra:
+    if options.serve:
         server, address = serve_test(out, options.port)
         print(f"listen  {address}\nCtrl-C ends it", flush=True)
         server.serve_forever()

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['QUALITY', 'ALIKE', 'SHORT', 'TEST_KINDS', 'Test', 'TestKind', 'flac_text', 'make_codes', 'make_test',
-           'listening_page', 'write_test', 'check_answer', 'check_result', 'keep_result', 'ListeningHandler',
-           'serve_test', 'webmushra_pages', 'write_webmushra', 'listening_test', 'read_listening']
+__all__ = ['Test', 'flac_text', 'make_codes', 'plain_text', 'make_test', 'listening_page', 'read_key', 'write_test',
+           'check_answer', 'check_result', 'keep_result', 'ListeningHandler', 'serve_test', 'webmushra_pages',
+           'write_webmushra', 'listening_test']
 
 # %% ../nbs/71_listening.ipynb #ebf5ddb9
 import base64
@@ -17,7 +17,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from http.server import ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -29,34 +29,12 @@ import soundfile
 from torch import Tensor
 
 # %% ../nbs/71_listening.ipynb #e8ca7402
-from .files import atomic_write, read_json, write_json
+from .files import atomic_write, exclusive_lock, read_json, write_json
 from .instrument import PAGE, bundle_modules, html_page, wav_bytes
 from .playing import PageHandler, serve_locally
+from .runs import is_run
 from .settings import Refused, did_you_mean
-from .stimuli import ANCHOR, REAL, Stimulus, common_items, gather_stimuli, open_sources
-
-# %% ../nbs/71_listening.ipynb #3deb1930
-@dataclass(frozen=True)
-class TestKind:
-    "A kind of listening test."
-
-    question: str
-    about: tuple[str, ...]  # what a listener should know before
-    scale: tuple[tuple[int, str], ...]
-    seconds: float  # that a trial takes
-    length: int  # trials for each listener, if nobody says otherwise
-    reference: bool = True  # whether the real sound is heard with each
-
-
-QUALITY = (1, "bad"), (2, "poor"), (3, "fair"), (4, "good"), (5, "excellent")
-ALIKE = (1, "another sound"), (2, "not alike"), (3, "somewhat alike"), (4, "alike"), (5, "the same")
-SHORT = "You will hear short sounds: drums, notes, effects. Some were recorded, some were made by a computer."
-TEST_KINDS = {
-    "mos": TestKind("How good is this sound?", (SHORT, "Rate the quality of each as a sound that one would use in music, whether you like that kind of sound or not."), QUALITY, 8, 60, False),
-    "similarity": TestKind("How alike are these two sounds?", (SHORT, "You will hear two. Rate how alike they are, whether you like them or not."), ALIKE, 10, 60),
-    "mushra": TestKind("How good is each, beside the reference?", (SHORT, "Rate each against the reference: 100 is no difference. One of them is the reference itself, and should be at 100."), (), 60, 12),
-    "abx": TestKind("Is X the same as A, or as B?", (SHORT, "X is exactly A or exactly B. If you cannot tell, guess."), (), 14, 40),
-}  # fmt: skip
+from .stimuli import ANCHOR, REAL, TEST_KINDS, Stimulus, common_items, gather_stimuli, open_sources
 
 # %% ../nbs/71_listening.ipynb #528f45b4
 def flac_text(wave: Tensor, rate: int) -> str:  # (T,)
@@ -75,6 +53,11 @@ def make_codes(names: Iterable[str], letter: str, generator: np.random.Generator
 
 # %% ../nbs/71_listening.ipynb #6be508cb
 Test = tuple[dict[str, Any], dict[str, str], dict[str, Any]]  # for the page; its sounds; the key
+
+
+def plain_text(title: str) -> str:
+    "A title that every file can hold."
+    return (title or "Listening test").encode("utf-8", "replace").decode()
 
 
 def make_test(
@@ -96,7 +79,7 @@ def make_test(
         if kind != "abx" or one.system != REAL:  # it is always one of A and B
             listed.append({"item": items[one.item], "system": codes[one.system], "sound": sound})
     most = len(references) if kind == "mushra" else len(listed)
-    page = asdict(form) | {"kind": kind, "title": title or "Listening test", "seed": seed}
+    page = asdict(form) | {"kind": kind, "title": plain_text(title), "seed": seed}
     page |= {"length": min(length or form.length, most), "break_every": 6 if kind == "mushra" else 20}
     page |= {"stimuli": listed, "references": references}
     page["id"] = hashlib.sha256(json.dumps([page, sounds], sort_keys=True).encode()).hexdigest()[:12]
@@ -117,10 +100,29 @@ def listening_page(page: dict[str, Any], sounds: dict[str, str]) -> str:
     )
 
 
+def read_key(folder: Path) -> dict[str, Any]:
+    "The key to the codes of a test that was written."
+    path, kinds = folder / "test.json", {"id": str, "title": str, "length": int, "items": dict, "systems": dict}
+    try:
+        key = read_json(path)
+    except Refused:
+        key = {}
+    if key is None:
+        raise Refused(f"{folder} is not the folder of a listening test: it has no test.json")
+    whole = all(isinstance(key.get(name), kind) for name, kind in kinds.items()) and key.get("kind") in TEST_KINDS
+    if not whole or not all(isinstance(name, str) for part in ("items", "systems") for name in key[part].values()):
+        raise Refused(
+            f"{path} is damaged: without it nobody knows what was rated; make the test again, with the same options"
+        )
+    return key
+
+
 def write_test(folder: Path, test: Test) -> Path:
     "Write a test and its key; answers that were given to another test are never mixed with it."
     page, sounds, key = test
-    if (known := read_json(folder / "test.json", {})) and known["id"] != key["id"]:
+    if is_run(folder) or (folder.exists() and not folder.is_dir()):
+        raise Refused(f"{folder} is taken by something else: give another folder, --out FOLDER")
+    if (folder / "test.json").exists() and read_key(folder)["id"] != key["id"]:
         raise Refused(f"{folder} holds another listening test, perhaps with answers: give another folder, --out FOLDER")
     with atomic_write(folder / "listen.html") as beside:
         beside.write_text(listening_page(page, sounds), "utf-8")
@@ -131,18 +133,25 @@ def write_test(folder: Path, test: Test) -> Path:
 # %% ../nbs/71_listening.ipynb #2844c7f8
 def check_answer(answer: dict[str, Any], key: dict[str, Any]) -> str:
     "What is wrong with one answer; nothing: it is empty."
+    low, high = (0, 100) if key["kind"] == "mushra" else (1, 5)
+
+    def on_scale(rating: Any) -> bool:
+        return type(rating) in (int, float) and low <= rating <= high
+
     if "check" in answer:
-        return "" if answer.get("rating") in range(1, 6) else "a rating out of range"
-    if answer.get("item") not in key["items"]:
-        return f"an unknown item {answer.get('item')!r}"
-    ratings = answer.get("ratings") if key["kind"] == "mushra" else {answer.get("system"): answer.get("rating")}
-    if not isinstance(ratings, dict) or not set(ratings) <= set(key["systems"]):
-        return "an unknown system"
+        return "" if on_scale(answer["check"]) and on_scale(answer.get("rating")) else "a rating out of range"
+    if not isinstance(answer.get("item"), str) or answer["item"] not in key["items"]:
+        return f"of an unknown item {answer.get('item')!r}"
+    if key["kind"] != "mushra" and (
+        not isinstance(answer.get("system"), str) or answer["system"] not in key["systems"]
+    ):
+        return f"of an unknown system {answer.get('system')!r}"
     if key["kind"] == "abx":
         return "" if isinstance(answer.get("right"), bool) else "a choice that is none"
-    low, high = (0, 100) if key["kind"] == "mushra" else (1, 5)
-    good = all(type(rating) in (int, float) and low <= rating <= high for rating in ratings.values())
-    return "" if good else "a rating out of range"
+    ratings = answer.get("ratings") if key["kind"] == "mushra" else {"one": answer.get("rating")}
+    if key["kind"] == "mushra" and (not isinstance(ratings, dict) or set(ratings) != set(key["systems"])):
+        return "not of all systems"
+    return "" if all(map(on_scale, ratings.values())) else "a rating out of range"
 
 # %% ../nbs/71_listening.ipynb #bd287d93
 def check_result(result: Any, key: dict[str, Any]) -> None:
@@ -151,7 +160,8 @@ def check_result(result: Any, key: dict[str, Any]) -> None:
         raise Refused("this is no result of a listening test")
     if result.get("test") != key["id"] or result.get("kind") != key["kind"]:
         raise Refused(f"these answers were given to another test, {result.get('test')!r}")
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", str(result.get("listener", ""))):
+    listener = result.get("listener")
+    if not isinstance(listener, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", listener):
         raise Refused("the listener has no code")
     if result.get("consent") is not True:
         raise Refused("the listener has not agreed that the answers may be kept")
@@ -161,13 +171,19 @@ def check_result(result: Any, key: dict[str, Any]) -> None:
         wrong = check_answer(answer, key) if isinstance(answer, dict) else "no answer"
         if wrong:
             raise Refused(f"answer {number} is {wrong}")
+    asked = [(answer["item"], answer.get("system")) for answer in result["answers"] if "check" not in answer]
+    if len(set(asked)) < len(asked):
+        raise Refused("a question is answered twice")
 
 # %% ../nbs/71_listening.ipynb #6df11d36
 def keep_result(folder: Path, result: dict[str, Any]) -> Path:
     "Write what a listener has sent, beside whatever they have sent before; the same once more is not written again."
+    text = json.dumps(result, indent=1).encode()
     paths = (folder / "results" / f"{result['listener']}{f'-{n}' * (n > 1)}.json" for n in count(1))
-    path = next(path for path in paths if not path.exists() or read_json(path) == result)
-    write_json(path, result)
+    with exclusive_lock(folder / ".results.lock", wait=True):
+        path = next(path for path in paths if not path.exists() or path.read_bytes() == text)
+        with atomic_write(path) as beside:
+            beside.write_bytes(text)
     return path
 
 
@@ -193,7 +209,7 @@ class ListeningHandler(PageHandler):
 
 def serve_test(folder: Path, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
     "A server for a test that was written, on 127.0.0.1, and the address to open."
-    page, key = (folder / "listen.html").read_bytes(), read_json(folder / "test.json")
+    key, page = read_key(folder), (folder / "listen.html").read_bytes()
     return serve_locally(ListeningHandler, port, page=page, folder=folder, key_to_codes=key)
 
 # %% ../nbs/71_listening.ipynb #dda8a15f
@@ -242,7 +258,7 @@ def write_webmushra(folder: Path, kind: str, stimuli: Sequence[Stimulus], rate: 
     }
     end = {"type": "finish", "name": "Thank you", "content": "Thank you.", "showResults": False, "writeResults": True}
     pages = [volume, ["random", *webmushra_pages(kind, paths)], end]
-    about = {"testname": title, "testId": folder.name, "bufferSize": 2048, "stopOnErrors": True}
+    about = {"testname": plain_text(title), "testId": folder.name, "bufferSize": 2048, "stopOnErrors": True}
     with atomic_write(folder / "test.yaml") as beside, beside.open("w") as file:
         YAML().dump(
             about | {"showButtonPreviousPage": True, "remoteService": "service/write.php", "pages": pages}, file
@@ -264,31 +280,14 @@ def listening_test(
     "Write the listening test of models, as a page or for webMUSHRA."
     if kind not in TEST_KINDS:
         raise Refused(f"there is no listening test {kind!r}: {did_you_mean(kind, TEST_KINDS)}")
-    if not 4 <= items <= 400 or not 0 <= length <= 1000:
-        raise Refused("a listening test takes 4 to 400 items, and up to 1000 trials for a listener")
+    if not 4 <= items <= 400 or not (length == 0 or 8 <= length <= 1000) or not 0 <= seed < 2**31:
+        raise Refused(
+            "a listening test takes 4 to 400 items, 8 to 1000 trials for a listener, and a seed from 0 to 2**31 - 1"
+        )
     sources = open_sources(paths, data, out)
     held = common_items(sources, items, seed)
     stimuli, silent = gather_stimuli(sources, held, TEST_KINDS[kind].reference, seed)
+    silent += [f"{items - len(held)} of {items} items: no more sounds are held out"] if len(held) < items else []
     if webmushra:
-        return write_webmushra(out / "webmushra", kind, stimuli, held.rate, title or "Listening test"), silent
+        return write_webmushra(out / "webmushra", kind, stimuli, held.rate, title), silent
     return write_test(out, make_test(kind, stimuli, held.rate, title, length, seed)), silent
-
-# %% ../nbs/71_listening.ipynb #5ed8f154
-def read_listening(path: Path) -> dict[str, Any]:
-    "A YAML file -> what `listening_test` takes: `runs`, and what else should not be as usual."
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        content = YAML(typ="safe", pure=True).load(path.expanduser().read_text("utf-8"))
-    except (OSError, YAMLError, ValueError) as error:
-        raise Refused(f"cannot read {path}: {' '.join(str(error).split())}") from None
-    known = {"kind": str, "data": str, "items": int, "length": int, "seed": int, "title": str, "out": str}
-    if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
-        raise Refused(f"{path} needs 'runs', a list of runs or of published instruments")
-    for name, value in content.items():
-        if name not in (*known, "runs"):
-            raise Refused(f"{path} has an unknown entry {name!r}: {did_you_mean(str(name), sorted(known))}")
-        if name != "runs" and type(value) is not known[name]:
-            raise Refused(f"{path}: {name!r} cannot be {value!r}")
-    return {"paths": [Path(str(run)) for run in content.pop("runs")]} | content

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['ANSWERS', 'PlayedModel', 'answer_decode', 'answer_jacobian', 'answer_nearest', 'answer_encode', 'answer_page',
-           'Instrument', 'PageHandler', 'serve_locally', 'make_server']
+           'Instrument', 'PageHandler', 'LocalServer', 'serve_locally', 'make_server']
 
 # %% ../nbs/52_playing.ipynb #fc19a6dc
 import hmac
 import json
 import secrets
 import struct
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -175,7 +176,7 @@ class PageHandler(BaseHTTPRequestHandler):
         key, size = self.headers.get("X-Key", "").encode(), self.headers.get("Content-Length", "0")
         if not self.is_own() or not hmac.compare_digest(key, self.key.encode()):
             self.respond(403, b"the key is wrong: open the address that samplevae printed")
-        elif not size.isdigit() or int(size) > 10**8:
+        elif not (size.isascii() and size.isdigit()) or int(size) > 10**8:
             self.respond(413, b"this is too much")
         else:
             return self.rfile.read(int(size))
@@ -198,10 +199,20 @@ def do_POST(self: PageHandler) -> None:
     self.respond(200, answer_page(self.played, what, given), "application/octet-stream")
 
 # %% ../nbs/52_playing.ipynb #a1b2c3d4
+class LocalServer(ThreadingHTTPServer):
+    "A server that says nothing of a browser that went away."
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def serve_locally(handler: type[PageHandler], port: int = 0, **parts: Any) -> tuple[ThreadingHTTPServer, str]:
     "A server on 127.0.0.1, whose handler knows the parts, and the address to open; port 0 takes any that is free."
+    if not 0 <= port < 2**16:
+        raise Refused(f"a port is a number from 0 to 65535, not {port}")
     key = secrets.token_urlsafe(24)
-    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (handler,), parts | {"key": key}))
+    server = LocalServer(("127.0.0.1", port), type("Handler", (handler,), parts | {"key": key}))
     return server, f"http://127.0.0.1:{server.server_address[1]}/#{key}"
 
 

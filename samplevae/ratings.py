@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['plt', 'smf', 'multitest', 'LEAST_ANSWERED', 'LEAST_TONES', 'LEAST_CHECKS', 'answer_rows', 'reason_to_exclude',
-           'read_ratings', 'Variation', 'simulate_ratings', 'MixedModel', 'fit_mixed_model', 'bootstrap_means',
-           'opinion_rows', 'pair_rows', 'krippendorff_alpha', 'plot_power', 'abx_rows', 'plot_opinions',
-           'analyse_listening']
+__all__ = ['LEAST_ANSWERED', 'LEAST_TONES', 'LEAST_CHECKS', 'answer_rows', 'reason_to_exclude', 'read_listeners', 'read_ratings',
+           'Variation', 'simulate_ratings', 'MixedModel', 'fit_mixed_model', 'bootstrap_means', 'opinion_rows',
+           'pair_rows', 'krippendorff_alpha', 'plot_power', 'abx_rows']
 
 # %% ../nbs/72_ratings.ipynb #e9db64c1
 import itertools
@@ -25,17 +24,17 @@ import pandas as pd
 from scipy import stats
 
 # %% ../nbs/72_ratings.ipynb #df1fa760
-from .files import read_json, write_json
-from .listening import check_result
-from .report import write_report
-from .runs import Run
-from .settings import LazyModule, Refused, Settings
+from .listening import check_result, read_key
+from .settings import LazyModule, Refused
 from .stimuli import ANCHOR, REAL
-
-plt, smf, multitest = map(LazyModule, ("matplotlib.pyplot", "statsmodels.formula.api", "statsmodels.stats.multitest"))
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# %% ../nbs/72_ratings.ipynb #7b2f2904
+plt = LazyModule("matplotlib.pyplot")
+smf = LazyModule("statsmodels.formula.api")
+multitest = LazyModule("statsmodels.stats.multitest")
 
 # %% ../nbs/72_ratings.ipynb #083b7aee
 LEAST_ANSWERED, LEAST_TONES, LEAST_CHECKS = 0.75, 5, 0.5
@@ -47,9 +46,8 @@ def answer_rows(result: dict[str, Any], key: dict[str, Any]) -> pd.DataFrame:
     for answer in result["answers"]:
         if "check" in answer:
             continue
-        given = answer.get("ratings") or {
-            answer["system"]: answer["right"] if key["kind"] == "abx" else answer["rating"]
-        }
+        value = {"mushra": "ratings", "abx": "right"}.get(key["kind"], "rating")
+        given = answer[value] if value == "ratings" else {answer["system"]: answer[value]}
         for system, rating in given.items():
             rows.append((result["listener"], key["items"][answer["item"]], key["systems"][system], float(rating)))
     return pd.DataFrame(rows, columns=["listener", "item", "system", "rating"])
@@ -62,47 +60,50 @@ def reason_to_exclude(result: dict[str, Any], key: dict[str, Any]) -> str:
     if answered < LEAST_ANSWERED * key["length"]:
         return f"answered {answered:g} of {key['length']} questions"
     phones = result.get("headphones")
-    if not isinstance(phones, dict) or phones.get("right", 0) < LEAST_TONES:
+    right = phones.get("right") if isinstance(phones, dict) else None
+    if right not in range(LEAST_TONES, 7):
         return "no headphones, as the tones say"
     if checks and np.mean([one["rating"] == one["check"] for one in checks]) <= LEAST_CHECKS:
         return "did not do what questions without a sound asked for"
     if key["kind"] == "abx":
         return ""
     means, real = rows.groupby("system").rating.mean(), rows[rows.system == REAL].rating
-    if rows.rating.nunique() == 1:
+    if rows.rating.nunique() == 1 and len(rows) > 4:
         return "gave one answer to everything"
     if key["kind"] == "mushra" and (real < 90).mean() > 0.15:
         return "rated the hidden reference below 90 in more than 15% of the trials"
     return "rated real sounds no better than low anchors" if means.get(REAL, 9) <= means.get(ANCHOR, 0) else ""
 
 # %% ../nbs/72_ratings.ipynb #ebc2f1e7
-def read_ratings(folder: Path) -> tuple[pd.DataFrame, list[dict[str, str]], dict[str, Any]]:
-    "The folder of a test -> ratings, who was left out and why, and the key."
-    key = read_json(folder / "test.json")
-    if key is None:
-        raise Refused(f"{folder} is not the folder of a listening test: it has no test.json")
-    results, excluded = {}, []
+def read_listeners(folder: Path, key: dict[str, Any]) -> tuple[list[tuple[str, dict]], list[dict[str, str]]]:
+    "The files of a test's folder -> results by file, those that were begun first first; and the files that hold none."
+    results, excluded = [], []
     for path in sorted([*(folder / "results").glob("*.json"), *folder.glob(f"{key['id']}-*.json")]):
         try:
             result = json.loads(path.read_text("utf-8"))
             check_result(result, key)
-        except (ValueError, Refused) as error:  # cut short, or of another test
+        except (OSError, ValueError, RecursionError, Refused) as error:  # cut short, or of another test
             excluded.append({"file": path.name, "why": str(error).splitlines()[0]})
-            continue
-        first = results.get(result["listener"])
-        if first and (first[1].get("began") or "") <= (result.get("began") or ""):
-            excluded.append({"file": path.name, "why": "this listener took part before"})
-            continue
-        if first:
-            excluded.append({"file": first[0], "why": "this listener took part before"})
-        results[result["listener"]] = path.name, result
-    for name, result in results.values():
-        if why := reason_to_exclude(result, key):
-            excluded.append({"file": name, "why": why})
-    out = {row["file"] for row in excluded}
-    kept = [answer_rows(result, key) for name, result in results.values() if name not in out]
+        else:
+            results.append((path.name, result))
+    return sorted(results, key=lambda pair: (str(pair[1].get("began")), -len(pair[1]["answers"]))), excluded
+
+
+def read_ratings(folder: Path) -> tuple[pd.DataFrame, list[dict[str, str]], dict[str, Any]]:
+    "The folder of a test -> ratings, who was left out and why, and the key."
+    key, kept, first = read_key(folder), [], {}
+    results, excluded = read_listeners(folder, key)
+    for name, result in results:
+        known = first.setdefault(result["listener"], result)
+        if known is result:
+            why = reason_to_exclude(result, key)
+            kept += [] if why else [answer_rows(result, key)]
+        else:  # the same file in two places is one
+            why = "" if known == result else "this listener took part before"
+        excluded += [{"file": name, "why": why}] if why else []
     if not kept:
-        raise Refused(f"{folder / 'results'} has no answers that count ({len(excluded)} files were left out)")
+        reasons = "; ".join(f"{row['file']}: {row['why']}" for row in excluded[:5]) or "nobody has answered yet"
+        raise Refused(f"{folder / 'results'} has no answers that count ({reasons})")
     return pd.concat(kept, ignore_index=True), excluded, key
 
 # %% ../nbs/72_ratings.ipynb #731068c7
@@ -149,6 +150,7 @@ class MixedModel:
     covariance: np.ndarray  # (S, S)
     variances: dict[str, float]  # listener, item, listener_by_system, item_by_system
     counts: dict[str, int]  # of listeners and items
+    converged: bool = True  # if not, the covariance is that of the bootstrap
 
     def estimate(self, weights: np.ndarray) -> tuple[float, float, float]:  # (S,)
         "A weighted sum of means, its standard error, and the degrees of freedom (Satterthwaite)."
@@ -156,9 +158,13 @@ class MixedModel:
         for name, count in self.counts.items():
             own = self.variances[name] * weights.sum() ** 2 + self.variances[f"{name}_by_system"] * squares
             shares.append(min(own / count, variance) ** 2 / max(count - 1, 1))
-        return float(weights @ self.means), float(variance**0.5), float(variance**2 / max(sum(shares), 1e-12))
+        return (
+            float(weights @ self.means),
+            float(max(variance, 1e-12) ** 0.5),
+            float(max(variance**2 / max(sum(shares), 1e-12), 1)),
+        )
 
-
+# %% ../nbs/72_ratings.ipynb #240002e9
 def fit_mixed_model(ratings: pd.DataFrame) -> MixedModel:
     "Ratings -> the mean of each system, where listeners, items and their likings are random effects (REML)."
     effects = {"listener": "0 + C(listener)", "item": "0 + C(item)"}
@@ -169,13 +175,21 @@ def fit_mixed_model(ratings: pd.DataFrame) -> MixedModel:
             f"{counts['listener']} listeners and {counts['item']} items: at least 3 of each, and 2 systems, are needed"
         )
     model = smf.mixedlm("rating ~ 0 + C(system)", table, groups="all", vc_formula=effects)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a variance of nothing lies on an edge, and is no fault
-        fit = model.fit(reml=True)
-    number = len(fit.fe_params)
-    means = pd.Series(fit.fe_params.to_numpy(), [name[len("C(system)[") : -1] for name in fit.fe_params.index])
-    variances = dict(zip(model.exog_vc.names, np.asarray(fit.vcomp), strict=True))
-    return MixedModel(means, np.asarray(fit.cov_params())[:number, :number], variances, counts)
+    for method in ("bfgs", "powell", "nm"):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a variance of nothing lies on an edge, and is no fault
+                fit = model.fit(reml=True, method=method)
+        except np.linalg.LinAlgError:
+            continue
+        number, names = len(fit.fe_params), [name[len("C(system)[") : -1] for name in fit.fe_params.index]
+        covariance = np.asarray(fit.cov_params())[:number, :number]
+        known = np.isfinite(covariance).all() and (np.linalg.eigvalsh(covariance) > 0).all()
+        if fit.converged and known and fit.scale > 1e-3 * ratings.rating.var():  # with nothing left over it is lost
+            variances = dict(zip(model.exog_vc.names, np.asarray(fit.vcomp), strict=True))
+            return MixedModel(pd.Series(fit.fe_params.to_numpy(), names), covariance, variances, counts)
+    means, covariance = ratings.groupby("system").rating.mean(), np.cov(bootstrap_means(ratings).to_numpy().T)
+    return MixedModel(means, covariance, dict.fromkeys(effects, 0.0), counts, converged=False)
 
 # %% ../nbs/72_ratings.ipynb #e6189292
 def bootstrap_means(ratings: pd.DataFrame, repeats: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -252,41 +266,3 @@ def abx_rows(ratings: pd.DataFrame) -> list[dict[str, Any]]:
             {"system": system, "right": own.mean(), "low": low, "high": high, "p of guessing": p, "trials": len(own)}
         )
     return rows
-
-# %% ../nbs/72_ratings.ipynb #50a6784d
-def plot_opinions(rows: list[dict[str, Any]], scale: tuple[float, float], what: str) -> Figure:
-    "Means of systems with their intervals."
-    figure, axis = plt.subplots(figsize=(7, 0.4 * len(rows) + 1), layout="constrained")
-    value = "right" if "right" in rows[0] else "mean"
-    for place, row in enumerate(reversed(rows)):
-        axis.plot([row["low"], row["high"]], [place, place], lw=3, alpha=0.4, color="C0")
-        axis.plot(row[value], place, "o", color="C0")
-    axis.set(yticks=range(len(rows)), yticklabels=[row["system"] for row in reversed(rows)], xlim=scale, xlabel=what)
-    return figure
-
-
-def analyse_listening(folder: Path) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
-    "The answers in the folder of a test -> report.html and its tables."
-    ratings, excluded, key = read_ratings(folder)
-    run, kind = Run(folder, Settings()), key["kind"]
-    if kind == "abx":
-        tables = {"abx": abx_rows(ratings)}
-        figure, title = (
-            plot_opinions(tables["abx"], (0, 1), "right answers, 90% interval"),
-            "How often X was recognised; 0.5 is guessing.",
-        )
-    else:
-        model, scale = fit_mixed_model(ratings), (0, 100) if kind == "mushra" else (1, 5)
-        tables = {"opinions": opinion_rows(ratings, model), "differences": pair_rows(model)}
-        spread = {name.replace("_", " "): value**0.5 for name, value in model.variances.items()}
-        tables["agreement"] = [
-            {"Krippendorff's alpha": krippendorff_alpha(ratings)}
-            | {f"std, {name}": value for name, value in spread.items()}
-        ]
-        figure, title = plot_opinions(tables["opinions"], scale, "mean, 90% interval"), "Means of the mixed model."
-    tables["left out"] = excluded or [{"file": "", "why": "nobody"}]
-    run.save_figure("01-opinions", figure, title)
-    plt.close(figure)
-    write_json(folder / "metrics.json", tables)
-    about = f"{key['title']} ({kind}): {ratings.listener.nunique()} listeners, {len(ratings)} ratings, {len(excluded)} files left out"
-    return write_report(run, about), tables

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['signal', 'REAL', 'ANCHOR', 'short_loudness', 'Stimulus', 'match_loudness', 'low_anchor', 'choose_items',
-           'ModelSource', 'SoundsConfig', 'sounds_for', 'open_sources', 'common_items', 'gather_stimuli']
+__all__ = ['signal', 'QUALITY', 'ALIKE', 'SHORT', 'TEST_KINDS', 'REAL', 'ANCHOR', 'TestKind', 'short_loudness', 'Stimulus',
+           'match_loudness', 'low_anchor', 'choose_items', 'ModelSource', 'SoundsConfig', 'sounds_for', 'open_sources',
+           'common_items', 'gather_stimuli']
 
 # %% ../nbs/70_stimuli.ipynb #b569e664
 from collections.abc import Sequence
@@ -36,6 +37,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from samplevae.store import Store
+
+# %% ../nbs/70_stimuli.ipynb #3deb1930
+@dataclass(frozen=True)
+class TestKind:
+    "A kind of listening test."
+
+    question: str
+    about: tuple[str, ...]  # what a listener should know before
+    scale: tuple[tuple[int, str], ...]
+    seconds: float  # that a trial takes
+    length: int  # trials for each listener, if nobody says otherwise
+    reference: bool = True  # whether the real sound is heard with each
+
+
+QUALITY = (1, "bad"), (2, "poor"), (3, "fair"), (4, "good"), (5, "excellent")
+ALIKE = (1, "another sound"), (2, "not alike"), (3, "somewhat alike"), (4, "alike"), (5, "the same")
+SHORT = "You will hear short sounds: drums, notes, effects. Some were recorded, some were made by a computer."
+TEST_KINDS = {
+    "mos": TestKind("How good is this sound?", (SHORT, "Rate the quality of each as a sound that one would use in music, whether you like that kind of sound or not."), QUALITY, 8, 60, False),
+    "similarity": TestKind("How alike are these two sounds?", (SHORT, "You will hear two. Rate how alike they are, whether you like them or not."), ALIKE, 10, 60),
+    "mushra": TestKind("How good is each, beside the reference?", (SHORT, "Rate each against the reference: 100 is no difference. One of them is the reference itself, and should be at 100."), (), 60, 12),
+    "abx": TestKind("Is X the same as A, or as B?", (SHORT, "X is exactly A or exactly B. If you cannot tell, guess."), (), 14, 40),
+}  # fmt: skip
 
 # %% ../nbs/70_stimuli.ipynb #92d3d6e7
 def short_loudness(x: Tensor, rate: int) -> Tensor:  # (B, T) -> (B,), dB
@@ -125,6 +149,8 @@ def open_sources(paths: Sequence[Path], data: str, out: Path) -> list[ModelSourc
             raise Refused(f"{path} is neither a finished run nor a published instrument (samplevae instruments)")
         model = SampleVAE.from_pretrained(path / "vae")
         priors = {kind: load_prior(path / "prior", kind) for kind in fitted_kinds(path / "prior")}
+        if not priors:
+            raise Refused(f"{path} has no prior yet: samplevae run, with the same settings, goes on")
         if data:
             store = sounds_for(model, data, out)
         else:
@@ -174,5 +200,10 @@ def gather_stimuli(
     silent = [one for one, soft in zip(stimuli, quiet, strict=True) if soft]
     gone = {one.item for one in silent} if reference else set()  # one version of each in every trial
     kept = [one for one, soft in zip(stimuli, quiet, strict=True) if not soft and one.item not in gone]
+    mute = {one.system for one in silent} - {one.system for one, soft in zip(stimuli, quiet, strict=True) if not soft}
+    if mute or len({one.item for one in kept}) < 4:
+        raise Refused(
+            f"too much is silent for a listening test: {', '.join(sorted(mute or {one.system for one in silent}))}"
+        )
     said = [f"{one.system} of {one.item} is silent" for one in silent]
     return match_loudness(kept, rate), said

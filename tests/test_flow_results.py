@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from samplevae.flow_results import (
     by_training,
     compare_posteriors,
     compare_priors,
+    label_accuracy,
     mean_of_trainings,
     measure_experiment,
     plot_priors,
@@ -46,6 +48,23 @@ def made_up_rows(apart, seeds=(1, 2, 3), posteriors=("gaussian", "iaf"), draws=2
                     value = level + by + 0.01 * chance.standard_normal()
                     rows.append(row | {"set": name, "draw": draw, "Fréchet, mel": value})
     return pd.DataFrame(rows)
+
+
+def test_a_label_that_a_prior_does_not_draw_counts_as_wrong_and_stops_nothing(monkeypatch):
+    points = np.array([[0.0, 0], [0, 1], [9, 9], [9, 8], [5, -9]])
+    real = SimpleNamespace(table=pd.DataFrame({"label": ["kick", "kick", "hat", "hat", "gong"]}))
+    model, by = (
+        SimpleNamespace(config=SimpleNamespace(sample_rate=1)),
+        SimpleNamespace(embed=lambda sounds, rate: sounds),
+    )
+
+    def draw(model, prior, count, label):
+        if label == "gong":
+            raise Refused("only 3 of 80000 draws are as asked for")
+        return np.tile(points[0 if label == "kick" else 1], (count, 1))  # what is called a hat is a kick
+
+    monkeypatch.setattr("samplevae.flow_results.generate", draw)
+    assert label_accuracy(model, None, real, points, by) == pytest.approx(1 / 3)
 
 
 def test_a_small_difference_is_sure_where_trainings_differ_much():

@@ -15,20 +15,19 @@ import torch
 from conftest import needs_browser
 from ruamel.yaml import YAML
 
+from samplevae.cli import read_listening
 from samplevae.listening import (
-    TEST_KINDS,
     check_result,
     keep_result,
     listening_test,
     make_test,
-    read_listening,
     serve_test,
     write_test,
     write_webmushra,
 )
+from samplevae.listening_report import analyse_listening
 from samplevae.ratings import (
     abx_rows,
-    analyse_listening,
     bootstrap_means,
     fit_mixed_model,
     krippendorff_alpha,
@@ -37,10 +36,12 @@ from samplevae.ratings import (
     read_ratings,
     simulate_ratings,
 )
+from samplevae.real_or_made import blind_trial, real_or_made
 from samplevae.settings import Refused
 from samplevae.stimuli import (
     ANCHOR,
     REAL,
+    TEST_KINDS,
     Stimulus,
     choose_items,
     low_anchor,
@@ -312,6 +313,62 @@ def test_whoever_did_not_listen_is_left_out_and_named(stimuli, tmp_path):
     assert why.keys() == expected.keys() and all(text in why[name] for name, text in expected.items()), why
 
 
+WRONG = [
+    {"item": []},
+    {"item": {}},
+    {"system": 3},
+    {"rating": "4"},
+    {"rating": True},
+    {"rating": float("nan")},
+    {"rating": 1e300},
+    {"rating": None},
+    {"check": "2"},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_an_answer_that_is_none_is_refused(wrong, stimuli):
+    test = make_test("mos", stimuli, RATE)
+    result = answered(test)
+    check_result(result, test[2])
+    with pytest.raises(Refused, match="answer 1 is"):
+        check_result(result | {"answers": [result["answers"][0] | wrong]}, test[2])
+    for changed in (
+        {"answers": [3]},
+        {"answers": None},
+        {"listener": 5},
+        {"listener": "a b"},
+        {"consent": 1},
+        {"kind": []},
+    ):
+        with pytest.raises(Refused):
+            check_result(result | changed, test[2])
+    mushra = make_test("mushra", stimuli, RATE)
+    with pytest.raises(Refused, match="not of all systems"):
+        check_result(answered(mushra) | {"answers": [{"item": [*mushra[2]["items"]][0], "ratings": {}}]}, mushra[2])
+
+
+def test_a_damaged_result_is_never_written_over_and_a_damaged_key_is_named(stimuli, tmp_path):
+    test = make_test("mos", stimuli, RATE)
+    folder = write_test(tmp_path / "test", test).parent
+    (folder / "results/ab12.json").write_text("half a res")
+    assert keep_result(folder, answered(test)).name == "ab12-2.json"
+    keep_result(folder, answered(test, "cd", headphones="six", began=[3]))
+    keep_result(folder, answered(test, "cd", headphones={"right": "6"}, began=None))
+    assert set(read_ratings(folder)[0].listener) == {"ab12"}
+    again = answered(test, "ef")
+    keep_result(folder, again)
+    (folder / f"{test[2]['id']}-ef.json").write_text((folder / "results/ef.json").read_text())
+    assert set(read_ratings(folder)[0].listener) == {"ab12", "ef"}, "one file in two places is one listener"
+    with pytest.raises(Refused, match="twice"):
+        check_result(again | {"answers": again["answers"][:3] + again["answers"][:1]}, test[2])
+    (folder / "test.json").write_text('{"id": 3}')
+    with pytest.raises(Refused, match="damaged"):
+        read_ratings(folder)
+    with pytest.raises(Refused, match="damaged"):
+        write_test(folder, test)
+
+
 def test_the_hidden_reference_has_to_be_found(stimuli, tmp_path):
     test = make_test("mushra", stimuli, RATE)
     folder = write_test(tmp_path / "test", test).parent
@@ -358,6 +415,22 @@ def test_the_effects_that_simulated_listeners_were_given_are_found(tmp_path, sti
     assert all(abs(means[name] - value) < 0.35 for name, value in known.items())
 
 
+@pytest.mark.parametrize("case", ["all alike", "a point apart", "hardly differ"])
+def test_where_listeners_hardly_differ_intervals_are_still_numbers_that_hold(case):
+    ratings = simulate_ratings({"a": 4.0, "b": 3.0, "c": 2.0}, 4, 8, seed=1)
+    if case == "hardly differ":
+        ratings["rating"] = ratings.rating.round()
+    else:
+        ratings["rating"] = ratings.system.map({"a": 4.0, "b": 3.0, "c": 2.0}) + (case != "all alike") * (
+            ratings.listener % 2
+        )
+    model = fit_mixed_model(ratings)
+    for row in opinion_rows(ratings, model):
+        assert row["low"] <= row["mean"] <= row["high"] and np.isfinite([row["low"], row["high"]]).all()
+        assert case != "a point apart" or row["high"] - row["low"] > 0.5, "of four listeners one knows little"
+    assert all(np.isfinite(row["p"]) and row["p"] < 0.05 for row in pair_rows(model))
+
+
 def test_agreement_is_krippendorffs():
     # the example of Krippendorff (2011), "Computing Krippendorff's alpha-reliability": interval data, alpha = 0.849
     observers = [
@@ -385,6 +458,38 @@ def test_guessing_is_guessing():
     }
     assert found["guessed"]["p of guessing"] > 0.05 and found["guessed"]["low"] < 0.5 < found["guessed"]["high"]
     assert found["told"]["p of guessing"] < 1e-6 and found["told"]["low"] > 0.6
+
+
+# -- machines
+
+
+def sounds_of_groups(seed, groups=60, each=5, numbers=20):
+    "Points of which those of one group are nearly one."
+    draw = np.random.default_rng(seed)
+    points = draw.normal(size=(groups, 1, numbers)).repeat(each, 1).reshape(-1, numbers)
+    return points + 0.05 * draw.normal(size=points.shape), np.repeat(np.arange(groups), each)
+
+
+def test_a_classifier_tells_what_differs_and_not_who_is_in_a_group():
+    real, groups = sounds_of_groups(0)
+    others, _ = sounds_of_groups(1)
+    score, _ = real_or_made(real, others, groups, groups + 60)
+    assert score.low < 0.5 < score.high, "two sets of one kind, though every sound has near relations"
+    score, sure = real_or_made(real, real + 1.5 * np.eye(20)[3], groups, groups)
+    assert score > 0.65 and score.low > 0.55
+    assert blind_trial(sure, len(real), groups) > 0.9, "side by side it is easier"
+    few = real_or_made(real, np.concatenate([others[:30] + 5, others[:30] + 5]), groups)[0]
+    assert few > 0.95, "sets of unequal size count alike"
+    with pytest.raises(Refused, match="fewer than 5 groups"):
+        real_or_made(real, others, np.zeros(len(real)), groups)
+    with pytest.raises(Refused, match="not 7 pairs"):
+        blind_trial(sure, 7, groups)
+
+
+def test_a_blind_trial_of_two_that_are_one_is_a_coin():
+    real, groups = sounds_of_groups(0)
+    _, sure = real_or_made(real, real.copy(), groups, groups)
+    assert blind_trial(sure, len(real), groups) == 0.5
 
 
 # -- from a terminal

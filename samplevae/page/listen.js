@@ -15,13 +15,23 @@ function make(tag, { text, ...rest } = {}, ...children) { // an element with pro
 
 const button = (text, onclick, { key, ...rest } = {}) => make("button", { type: "button", onclick, "data-key": key ?? "", ...rest }, text, key && key !== text && make("kbd", { text: key === " " ? "space" : key }));
 
+const randomCode = () => [...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+// Any text -> a code of letters that a file name may have; different ones for different texts
+function listenerCode(text) {
+  const plain = text.replace(/[^\w-]/g, "-");
+  const mark = () => Math.floor(seededRandom(text)() * 2 ** 32).toString(16);
+  return plain === text && text.length <= 40 ? text : `${plain.slice(0, 30)}-${mark()}`;
+}
+
 class Listening {
   constructor(test, sounds) {
     Object.assign(this, { test, player: new Player(sounds) });
-    const code = new URLSearchParams(location.search).get("listener")?.replace(/[^\w-]/g, "").slice(0, 40);
-    const kept = fromStorage(`listen:${test.id}`);
-    const random = [...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    this.result = kept && (!code || kept.listener === code) ? kept : { test: test.id, kind: test.kind, listener: code || random, consent: false, headphones: null, answers: [], began: new Date().toISOString(), ended: null };
+    const asked = listenerCode(new URLSearchParams(location.search).get("listener") ?? "");
+    const listener = asked || fromStorage(`listen:${test.id}`) || randomCode(); // who comes back without a code is the same
+    if (!asked) toStorage(`listen:${test.id}`, listener);
+    this.place = `listen:${test.id}:${listener}`;
+    this.result = this.stored() ?? { test: test.id, kind: test.kind, listener, consent: false, headphones: null, answers: [], began: new Date().toISOString(), ended: null };
     this.trials = planTrials(test, this.result.listener);
     this.stops = { break: 0 };
     document.addEventListener("keydown", (event) => this.press(event));
@@ -29,32 +39,46 @@ class Listening {
     window.listening = this;
   }
 
-  keep() {
-    if (!toStorage(`listen:${this.test.id}`, this.result)) $(".help").textContent = "This window keeps nothing: do not reload it before the end.";
+  stored() { // what this browser keeps of the listener, if it is whole
+    const kept = fromStorage(this.place);
+    return kept?.test === this.test.id && Array.isArray(kept.answers) ? kept : null;
+  }
+
+  keep(added = 0) { // another tab may have gone on meanwhile: then what it has counts
+    const stored = this.stored();
+    if (stored?.answers.length > this.result.answers.length - added) this.result = stored;
+    else if (!toStorage(this.place, this.result)) {
+      this.warning = "This window keeps nothing: do not reload or close it before the end. ";
+      onbeforeunload = () => (this.saved ? undefined : false);
+    }
   }
 
   show(where, help, ...children) {
     this.player.stop();
     $(".where").textContent = where;
-    $(".help").textContent = help;
+    $(".help").textContent = (this.warning ?? "") + help;
     $(".screen").replaceChildren(...children.filter(Boolean));
     $("progress").value = this.result.answers.length / this.trials.length;
-    ($(".screen [autofocus]") ?? $(".screen button:not(:disabled)"))?.focus();
+    $(".screen h2").tabIndex = -1;
+    $(".screen h2").focus(); // a key that is still held down chooses nothing
     scrollTo(0, 0);
   }
 
   press(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key === "Enter" ? "enter" : event.key.toLowerCase();
-    if (key === "enter" && document.activeElement?.matches("button:not(.next)")) document.activeElement.blur();
+    const goesOn = key === "enter" && $(".screen .next"); // rather than pressing what has the focus
     const target = [...document.querySelectorAll(".screen button[data-key]")].find((other) => other.dataset.key === key && !other.disabled);
-    if (target) { event.preventDefault(); target.click(); }
+    if (target || goesOn) event.preventDefault();
+    if (target && !event.repeat) target.click();
   }
 
   playButton(text, key, sound, heard = () => {}) { // plays, shows that it does, and counts
     const element = button(text, async () => {
       element.classList.add("sounding");
-      await this.player.play(sound, () => element.classList.remove("sounding"));
+      let began = true;
+      try { began = await this.player.play(sound, () => element.classList.remove("sounding")); } catch { $(".help").textContent = "This browser cannot play this sound: please take another one, or go on."; }
+      if (!began) return element.classList.remove("sounding"); // another was asked for meanwhile
       element.dataset.plays = +(element.dataset.plays ?? 0) + 1;
       heard(element);
     }, { key });
@@ -109,14 +133,14 @@ class Listening {
     const begin = performance.now();
     this.ask(trials[place], `${place + 1} of ${trials.length}`, (answer) => {
       result.answers.push({ ...answer, seconds: Math.round(performance.now() - begin) / 1000 });
-      this.keep();
+      this.keep(1);
       this.trial();
     });
     if (next && !next.check) for (const key of this.soundsOf(next)) this.player.buffer(key).catch(() => {});
   }
 
   pause(place) {
-    this.show("a break", "", make("h2", { text: "Rest your ears" }), make("p", { text: `${place} of ${this.trials.length} are done, and kept: you may close this page and come back to it.` }), make("div", { className: "row" }, this.nextButton(() => this.trial(), "Go on", false)));
+    this.show("a break", "", make("h2", { text: "Rest your ears" }), make("p", { text: `${place} of ${this.trials.length} are done` + (this.warning ? "." : ", and kept: you may close this page and come back to it.") }), make("div", { className: "row" }, this.nextButton(() => this.trial(), "Go on", false)));
   }
 
   soundsOf(trial) {
@@ -191,16 +215,19 @@ class Listening {
     this.keep();
     const text = JSON.stringify(this.result, null, 1), note = make("p", { className: "note" });
     const link = make("a", { download: `${this.test.id}-${this.result.listener}.json`, href: URL.createObjectURL(new Blob([text], { type: "application/json" })) });
-    this.show("done", "", make("h2", { text: "Thank you" }), note, make("div", { className: "row" }, button("Download the answers", () => link.click())));
+    this.show("done", "", make("h2", { text: "Thank you" }), note, make("div", { className: "row" }, button("Download the answers", () => { this.saved = true; link.click(); })));
     const collected = location.protocol.startsWith("http") && location.hash.length > 1; // the key of `samplevae listen --serve`
     if (!collected) { note.textContent = "Please download the answers, and send the file to whoever asked you."; return; }
+    onhashchange = () => location.reload(); // a server that was started again has another key
+    note.textContent = "Your answers are being sent …";
     try {
-      const answer = await fetch("/result", { method: "POST", headers: { "X-Key": location.hash.slice(1) }, body: text });
+      const answer = await fetch("/result", { method: "POST", headers: { "X-Key": location.hash.slice(1) }, body: text, signal: AbortSignal.timeout(20000) });
       if (!answer.ok) throw new Error(await answer.text());
+      this.saved = true;
       note.textContent = "Your answers have arrived. You may close this page.";
     } catch (error) {
       note.className = "problem";
-      note.textContent = `Your answers could not be sent (${error.message}): reload the page to try again, or download them.`;
+      note.textContent = `Your answers could not be sent (${error.message}): reload the page to try again, or download them. They are kept.`;
     }
   }
 }

@@ -18,6 +18,7 @@ export class Player {
   }
 
   stop() {
+    this.turn = (this.turn ?? 0) + 1;
     if (!this.source) return;
     const now = this.context.currentTime;
     this.gain.gain.setValueAtTime(1, now);
@@ -28,10 +29,12 @@ export class Player {
     this.finished();
   }
 
-  async play(key, finished = () => {}) {
+  async play(key, finished = () => {}) { // whether it began: while it was decoded, another may have been asked for
     this.stop();
-    const turn = (this.turn = (this.turn ?? 0) + 1), buffer = await this.buffer(key);
-    if (turn === this.turn) this.start(buffer, finished); // while it was decoded, another may have been asked for
+    const turn = this.turn, buffer = await this.buffer(key);
+    if (turn !== this.turn) return false;
+    this.start(buffer, finished);
+    return true;
   }
 
   start(buffer, finished = () => {}) {
