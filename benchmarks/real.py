@@ -15,6 +15,7 @@ from samplevae.config import describe_settings, open_run
 from samplevae.dataset import prepare_store
 from samplevae.display import spectrogram_rows, use_style
 from samplevae.files import CLONE, write_json
+from samplevae.latents import decode_parts
 from samplevae.monitoring import (
     TrainingLog,
     held_out,
@@ -28,6 +29,7 @@ from samplevae.prior import generate, load
 from samplevae.reconstruction import recognised
 from samplevae.training import best_and_worst_reconstructions, training_summary
 from samplevae.vae import SampleVAE
+from samplevae.vectors import decode_vectors, encode_vectors
 
 KINDS = 3, 10  # held-out sounds of a kind, and kinds in a picture
 DRUMS = ("kick", "tom", "snare", "percussion")  # labels, of which some sounds have a pitch
@@ -63,6 +65,26 @@ def plot_draws(run, rate):
     picture([(f"{10 * row + 1}", draws[10 * row :][:10]) for row in range(10)], rate, "real_draws")
 
 
+@torch.no_grad()
+def pitch_control(model, store, x, pitch, semitones=3):
+    "What the slider of the pitch moves: how many of the notes follow it, and the oscillator's share of the energy of kicks."
+    known = pitch.isfinite()
+    z, off = encode_vectors(model, x[known]), []
+    for step in (-semitones, semitones):
+        moved = z.clone()
+        moved[:, 0] += step / 24
+        sounds = torch.cat([decode_vectors(model, part) for part in moved.split(32)])
+        off.append(tracked_pitch_error(pitch[known] * 2 ** (step / 12), sounds, store.rate))
+    kicks = encode_vectors(model, store.with_table(store.table[store.table.label == "kick"]).sounds())
+    waves, tones = decode_parts(model, kicks[kicks[:, 1] > 0.9])[:2]
+    share = tones.square().sum(1) / (waves.square().sum(1) + 1e-9)
+    return {
+        "asked for 3 semitones more or less, within a semitone": (torch.cat(off) < 1).double().mean().item(),
+        "kicks with a pitch": len(share),
+        "share of the oscillator in kicks": share.median().item(),
+    }
+
+
 def main(folder):
     "Look at both models of a run: before the second phase, and after."
     use_style()
@@ -90,6 +112,7 @@ def main(folder):
             "correlation of the fall": course.nanmedian().item(),
             "octaves apart in the fall": apart.nanmedian().item(),
         }
+        rows[name] |= pitch_control(model, store, x, pitch)
         print(name, rows[name])
     rows["the drums themselves"] = measure_artifacts(store.split("train").sample(96).sounds(), run.config.hop_length)
     order, ten = (
