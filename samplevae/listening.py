@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Test', 'flac_text', 'make_codes', 'plain_text', 'make_test', 'listening_page', 'read_key', 'write_test',
-           'check_answer', 'check_result', 'keep_result', 'ListeningHandler', 'serve_test', 'webmushra_pages',
-           'write_webmushra', 'listening_test']
+__all__ = ['Test', 'make_codes', 'plain_text', 'make_test', 'listening_page', 'read_key', 'write_test', 'check_answer',
+           'check_result', 'keep_result', 'ListeningHandler', 'serve_test', 'webmushra_pages', 'write_webmushra',
+           'listening_test']
 
 # %% ../nbs/71_listening.ipynb #ebf5ddb9
-import base64
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -25,8 +23,6 @@ from typing import Any
 
 # %% ../nbs/71_listening.ipynb #6b3cf9fb
 import numpy as np
-import soundfile
-from torch import Tensor
 
 # %% ../nbs/71_listening.ipynb #e8ca7402
 from .files import atomic_write, exclusive_lock, read_json, write_json
@@ -34,17 +30,9 @@ from .instrument import PAGE, bundle_modules, html_page, wav_bytes
 from .playing import PageHandler, serve_locally
 from .runs import is_run
 from .settings import Refused, did_you_mean
-from .stimuli import ANCHOR, REAL, TEST_KINDS, Stimulus, common_items, gather_stimuli, open_sources
+from .stimuli import ANCHOR, REAL, TEST_KINDS, Stimulus, common_items, flac_text, gather_stimuli, open_sources
 
 # %% ../nbs/71_listening.ipynb #528f45b4
-def flac_text(wave: Tensor, rate: int) -> str:  # (T,)
-    "A sound as FLAC of 16 bits in base64, up to the last sample that is heard, and 10 ms more."
-    heard = np.flatnonzero(np.abs(wave.numpy()) > 2**-16)
-    file, end = io.BytesIO(), heard[-1] + 1 + rate // 100 if len(heard) else 1
-    soundfile.write(file, wave.numpy()[:end], rate, format="FLAC", subtype="PCM_16")
-    return base64.b64encode(file.getvalue()).decode()
-
-
 def make_codes(names: Iterable[str], letter: str, generator: np.random.Generator) -> dict[str, str]:
     "Names -> codes that say nothing of them."
     names = sorted(set(names))
@@ -102,19 +90,22 @@ def listening_page(page: dict[str, Any], sounds: dict[str, str]) -> str:
 
 def read_key(folder: Path) -> dict[str, Any]:
     "The key to the codes of a test that was written."
-    path, kinds = folder / "test.json", {"id": str, "title": str, "length": int, "items": dict, "systems": dict}
+    path, kinds = (
+        folder / "test.json",
+        {"id": str, "title": str, "kind": str, "length": int, "items": dict, "systems": dict},
+    )
     try:
         key = read_json(path)
-    except Refused:
+    except (Refused, RecursionError):
         key = {}
     if key is None:
         raise Refused(f"{folder} is not the folder of a listening test: it has no test.json")
-    whole = all(isinstance(key.get(name), kind) for name, kind in kinds.items()) and key.get("kind") in TEST_KINDS
+    whole = all(isinstance(key.get(name), kind) for name, kind in kinds.items()) and key["kind"] in TEST_KINDS
     if not whole or not all(isinstance(name, str) for part in ("items", "systems") for name in key[part].values()):
         raise Refused(
-            f"{path} is damaged: without it nobody knows what was rated; make the test again, with the same options"
+            f"{path} is damaged: without it nobody knows what was rated; delete it, and make the test again with the same options"
         )
-    return key
+    return key | {"id": re.sub(r"[^0-9a-f]", "", key["id"])}  # it is looked for among files
 
 
 def write_test(folder: Path, test: Test) -> Path:
@@ -191,14 +182,13 @@ class ListeningHandler(PageHandler):
     "Gives the page, and takes what listeners have answered."
 
     folder: Path
-    key_to_codes: dict[str, Any]
 
     def do_POST(self) -> None:
         if (body := self.read_body()) is None:
             return
         try:
             result = json.loads(body)
-            check_result(result, self.key_to_codes)
+            check_result(result, read_key(self.folder))
             keep_result(self.folder, result)
         except (ValueError, RecursionError, Refused) as error:  # Refused is said; what is no JSON is said as well
             return self.respond(400, str(error).encode())
@@ -209,8 +199,8 @@ class ListeningHandler(PageHandler):
 
 def serve_test(folder: Path, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
     "A server for a test that was written, on 127.0.0.1, and the address to open."
-    key, page = read_key(folder), (folder / "listen.html").read_bytes()
-    return serve_locally(ListeningHandler, port, page=page, folder=folder, key_to_codes=key)
+    read_key(folder)
+    return serve_locally(ListeningHandler, port, page=(folder / "listen.html").read_bytes(), folder=folder)
 
 # %% ../nbs/71_listening.ipynb #dda8a15f
 def webmushra_pages(kind: str, paths: dict[tuple[str, str], str]) -> list[dict[str, Any]]:
@@ -241,6 +231,8 @@ def write_webmushra(folder: Path, kind: str, stimuli: Sequence[Stimulus], rate: 
     "Write a test for webMUSHRA: copy the folder into its `configs`, and open its page with `?config=FOLDER/test.yaml`."
     from ruamel.yaml import YAML
 
+    if is_run(folder.parent):
+        raise Refused(f"{folder.parent} is the folder of a run: give another one, --out FOLDER")
     if kind == "similarity":
         raise Refused("webMUSHRA has no page for 'similarity': take mos, mushra or abx")
     paths = {}

@@ -176,7 +176,7 @@ class PageHandler(BaseHTTPRequestHandler):
         key, size = self.headers.get("X-Key", "").encode(), self.headers.get("Content-Length", "0")
         if not self.is_own() or not hmac.compare_digest(key, self.key.encode()):
             self.respond(403, b"the key is wrong: open the address that samplevae printed")
-        elif not (size.isascii() and size.isdigit()) or int(size) > 10**8:
+        elif not (size.isascii() and size.isdigit() and len(size) < 10) or int(size) > 10**8:
             self.respond(413, b"this is too much")
         else:
             return self.rfile.read(int(size))

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['LEAST_ANSWERED', 'LEAST_TONES', 'LEAST_CHECKS', 'answer_rows', 'reason_to_exclude', 'read_listeners', 'read_ratings',
-           'Variation', 'simulate_ratings', 'MixedModel', 'fit_mixed_model', 'bootstrap_means', 'opinion_rows',
-           'pair_rows', 'krippendorff_alpha', 'plot_power', 'abx_rows']
+__all__ = ['LEAST_ANSWERED', 'LEAST_TONES', 'LEAST_CHECKS', 'LEAST_SECONDS', 'answer_rows', 'reason_to_exclude', 'read_listeners',
+           'read_ratings', 'Variation', 'simulate_ratings', 'MixedModel', 'fit_mixed_model', 'bootstrap_means',
+           'opinion_rows', 'pair_rows', 'krippendorff_alpha', 'plot_power', 'abx_rows']
 
 # %% ../nbs/72_ratings.ipynb #e9db64c1
 import itertools
@@ -37,7 +37,7 @@ smf = LazyModule("statsmodels.formula.api")
 multitest = LazyModule("statsmodels.stats.multitest")
 
 # %% ../nbs/72_ratings.ipynb #083b7aee
-LEAST_ANSWERED, LEAST_TONES, LEAST_CHECKS = 0.75, 5, 0.5
+LEAST_ANSWERED, LEAST_TONES, LEAST_CHECKS, LEAST_SECONDS = 0.75, 5, 0.5, 0.5
 
 
 def answer_rows(result: dict[str, Any], key: dict[str, Any]) -> pd.DataFrame:
@@ -65,6 +65,9 @@ def reason_to_exclude(result: dict[str, Any], key: dict[str, Any]) -> str:
         return "no headphones, as the tones say"
     if checks and np.mean([one["rating"] == one["check"] for one in checks]) <= LEAST_CHECKS:
         return "did not do what questions without a sound asked for"
+    seconds = [one["seconds"] for one in result["answers"] if type(one.get("seconds")) in (int, float)]
+    if seconds and np.median(seconds) < LEAST_SECONDS:
+        return f"took less than {LEAST_SECONDS:g} s for half of the questions"
     if key["kind"] == "abx":
         return ""
     means, real = rows.groupby("system").rating.mean(), rows[rows.system == REAL].rating
@@ -188,7 +191,7 @@ def fit_mixed_model(ratings: pd.DataFrame) -> MixedModel:
         if fit.converged and known and fit.scale > 1e-3 * ratings.rating.var():  # with nothing left over it is lost
             variances = dict(zip(model.exog_vc.names, np.asarray(fit.vcomp), strict=True))
             return MixedModel(pd.Series(fit.fe_params.to_numpy(), names), covariance, variances, counts)
-    means, covariance = ratings.groupby("system").rating.mean(), np.cov(bootstrap_means(ratings).to_numpy().T)
+    means, covariance = ratings.groupby("system").rating.mean(), bootstrap_means(ratings).cov().to_numpy()
     return MixedModel(means, covariance, dict.fromkeys(effects, 0.0), counts, converged=False)
 
 # %% ../nbs/72_ratings.ipynb #e6189292
@@ -202,7 +205,8 @@ def bootstrap_means(ratings: pd.DataFrame, repeats: int = 1000, seed: int = 0) -
     means = {}
     for system in sorted(ratings.system.unique()):
         own = weights * (ratings.system == system).to_numpy()
-        means[system] = own @ ratings.rating.to_numpy() / np.maximum(own.sum(1), 1e-9)
+        total = own.sum(1)  # nothing, where nobody was drawn who has rated it
+        means[system] = np.where(total > 0, own @ ratings.rating.to_numpy() / np.maximum(total, 1), np.nan)
     return pd.DataFrame(means)
 
 
@@ -260,7 +264,7 @@ def abx_rows(ratings: pd.DataFrame) -> list[dict[str, Any]]:
     "A row for each system: how often X was recognised, with a 90% interval, and how likely that is by guessing."
     drawn, rows = bootstrap_means(ratings), []
     for system, own in ratings.groupby("system").rating:
-        low, high = drawn[system].quantile([0.05, 0.95])
+        low, high = drawn[system].quantile([0.05, 0.95]) if ratings.listener.nunique() > 2 else (np.nan, np.nan)
         p = stats.binomtest(int(own.sum()), len(own), alternative="greater").pvalue
         rows.append(
             {"system": system, "right": own.mean(), "low": low, "high": high, "p of guessing": p, "trials": len(own)}

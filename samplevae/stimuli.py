@@ -8,9 +8,11 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['signal', 'QUALITY', 'ALIKE', 'SHORT', 'TEST_KINDS', 'REAL', 'ANCHOR', 'TestKind', 'short_loudness', 'Stimulus',
            'match_loudness', 'low_anchor', 'choose_items', 'ModelSource', 'SoundsConfig', 'sounds_for', 'open_sources',
-           'common_items', 'gather_stimuli']
+           'common_items', 'gather_stimuli', 'flac_text']
 
 # %% ../nbs/70_stimuli.ipynb #b569e664
+import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 
 # %% ../nbs/70_stimuli.ipynb #55edf524
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor, nn
 from torchaudio.functional import highpass_biquad, treble_biquad
@@ -128,6 +131,7 @@ class ModelSource:
     model: SampleVAE
     priors: dict[str, nn.Module]  # by kind
     store: Store | None  # its sounds, where it has some
+    trained: frozenset[str]  # what is known of those that it was trained on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +155,10 @@ def open_sources(paths: Sequence[Path], data: str, out: Path) -> list[ModelSourc
         priors = {kind: load_prior(path / "prior", kind) for kind in fitted_kinds(path / "prior")}
         if not priors:
             raise Refused(f"{path} has no prior yet: samplevae run, with the same settings, goes on")
-        if data:
-            store = sounds_for(model, data, out)
-        else:
-            store = None if is_published(path) else prepare_store(Run.open(path, SoundsConfig, strict=False))
-        sources.append(ModelSource(path.name, model, priors, store))
+        own = None if is_published(path) else prepare_store(Run.open(path, SoundsConfig, strict=False))
+        store = sounds_for(model, data, out) if data else own
+        trained = frozenset(own.split("train").table.content) if own else frozenset()
+        sources.append(ModelSource(path.resolve().name, model, priors, store, trained))
     forms = {source.name: (source.model.config.sample_rate, source.model.length) for source in sources}
     if len(forms) < len(sources):
         raise Refused("two of the runs have one name: give them others, listeners' answers are kept by it")
@@ -172,7 +175,8 @@ def common_items(sources: Sequence[ModelSource], count: int, seed: int) -> Store
         raise Refused("a published instrument comes without its sounds: give their folder, --data FOLDER")
     held = held_out(stores[0])
     apart = set.intersection(*(set(held_out(store).table.file) for store in stores))
-    held = held.with_table(held.table[held.table.file.isin(apart)])
+    learned = frozenset().union(*(source.trained for source in sources))  # another folder may be divided in another way
+    held = held.with_table(held.table[held.table.file.isin(apart) & ~held.table.content.isin(learned)])
     if len(held) < 4:
         raise Refused(f"only {len(held)} sounds are held out from all of these: a test needs at least 4")
     return held.with_table(held.table.iloc[choose_items(held.table, count, seed)])
@@ -207,3 +211,11 @@ def gather_stimuli(
         )
     said = [f"{one.system} of {one.item} is silent" for one in silent]
     return match_loudness(kept, rate), said
+
+# %% ../nbs/70_stimuli.ipynb #26b3c549
+def flac_text(wave: Tensor, rate: int) -> str:  # (T,)
+    "A sound as FLAC of 16 bits in base64, up to the last sample that is heard, and 10 ms more."
+    heard = np.flatnonzero(np.abs(wave.numpy()) > 2**-16)
+    file, end = io.BytesIO(), heard[-1] + 1 + rate // 100 if len(heard) else 1
+    soundfile.write(file, wave.numpy()[:end], rate, format="FLAC", subtype="PCM_16")
+    return base64.b64encode(file.getvalue()).decode()

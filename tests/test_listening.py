@@ -42,8 +42,10 @@ from samplevae.stimuli import (
     ANCHOR,
     REAL,
     TEST_KINDS,
+    ModelSource,
     Stimulus,
     choose_items,
+    common_items,
     low_anchor,
     match_loudness,
     open_sources,
@@ -86,6 +88,22 @@ def answered(made, listener="ab12", rate=lambda system: {REAL: 5, MODEL: 3, ANCH
             answers.append(given | ({"right": value > 2} if page["kind"] == "abx" else {"rating": value}))
     result = {"test": page["id"], "kind": page["kind"], "listener": listener, "consent": True, "answers": answers}
     return result | {"headphones": {"right": 6, "of": 6}, "began": "2026-01-01"} | changes
+
+
+class FakeStore:
+    "A table of sounds that are all held out."
+
+    def __init__(self, table):
+        self.table = table
+
+    def with_table(self, table):
+        return FakeStore(table)
+
+    def split(self, *names):
+        return self
+
+    def __len__(self):
+        return len(self.table)
 
 
 # -- what is heard
@@ -297,6 +315,7 @@ def test_whoever_did_not_listen_is_left_out_and_named(stimuli, tmp_path):
         "good": whole, "later": answered(test, "later") | {"answers": whole["answers"][:9]}, "deaf": answered(test, "deaf", lambda _: 3),
         "upside": answered(test, "upside", lambda system: {REAL: 1, MODEL: 3, ANCHOR: 5}[system]),
         "loud": answered(test, "loud", headphones={"right": 3, "of": 6}), "none": answered(test, "none", headphones=None),
+        "fast": answered(test, "fast") | {"answers": [one | {"seconds": 0.1} for one in whole["answers"]]},
         "asleep": answered(test, "asleep") | {"answers": whole["answers"] + [{"check": 2, "rating": 5}]},
         "far": answered(test, "far") | {"answers": [whole["answers"][0] | {"rating": 17}]}, "other": answered(test, "other", test="x"),
     }  # fmt: skip
@@ -309,7 +328,7 @@ def test_whoever_did_not_listen_is_left_out_and_named(stimuli, tmp_path):
         set(ratings.listener) == {"good"} and len(ratings) == 24 and ratings[ratings.system == REAL].rating.eq(5).all()
     )
     why = {row["file"].removesuffix(".json"): row["why"] for row in excluded}
-    expected = {"later": "answered 9", "deaf": "one answer", "upside": "no better", "loud": "headphones", "none": "headphones", "asleep": "asked for", "far": "range", "other": "another test", "cut": "", "good-2": "before"}  # fmt: skip
+    expected = {"later": "answered 9", "deaf": "one answer", "upside": "no better", "loud": "headphones", "none": "headphones", "asleep": "asked for", "far": "range", "other": "another test", "cut": "", "good-2": "before", "fast": "less than 0.5 s"}  # fmt: skip
     assert why.keys() == expected.keys() and all(text in why[name] for name, text in expected.items()), why
 
 
@@ -513,6 +532,28 @@ def test_a_run_becomes_a_test_and_its_answers_a_report(smoke_run, tmp_path, comm
     done = command("listen", "--analyse", out)
     assert done.returncode == 0 and "low anchor" in done.stdout and (out / "report.html").exists(), done.stderr
     assert json.loads((out / "metrics.json").read_text())["opinions"][0]["system"] == REAL
+
+
+def test_sounds_that_a_run_has_learned_are_no_items_of_its_test(tmp_path, stimuli):
+    table = pd.DataFrame(
+        {
+            "file": list("abcdefghij"),
+            "label": "kick",
+            "group": list("abcdefghij"),
+            "content": list("ABCDEFGHIJ"),
+            "split": "test",
+        }
+    )
+    model = ModelSource("m", None, {}, FakeStore(table), frozenset("ABC"))
+    assert set(common_items([model], 10, 0).table.content) == set("DEFGHIJ")
+    with pytest.raises(Refused, match="only 0 sounds"):
+        common_items([model, ModelSource("n", None, {}, None, frozenset("DEFGHIJ"))], 10, 0)
+
+
+def test_a_draw_without_a_system_is_no_mean_of_nothing():
+    ratings = simulate_ratings({"a": 4.0, "b": 3.0}, 3, 3, seed=0)
+    ratings = ratings[(ratings.system == "a") | (ratings.listener == 0)]
+    assert bootstrap_means(ratings)["b"].min() > 1
 
 
 def test_what_cannot_be_a_test_is_refused_in_a_line(smoke_run, tmp_path, command, stimuli):

@@ -28,7 +28,7 @@ class Listening {
   constructor(test, sounds) {
     Object.assign(this, { test, player: new Player(sounds) });
     const asked = listenerCode(new URLSearchParams(location.search).get("listener") ?? "");
-    const listener = asked || fromStorage(`listen:${test.id}`) || randomCode(); // who comes back without a code is the same
+    const known = fromStorage(`listen:${test.id}`), listener = asked || (typeof known === "string" && known) || randomCode(); // who comes back without a code is the same
     if (!asked) toStorage(`listen:${test.id}`, listener);
     this.place = `listen:${test.id}:${listener}`;
     this.result = this.stored() ?? { test: test.id, kind: test.kind, listener, consent: false, headphones: null, answers: [], began: new Date().toISOString(), ended: null };
@@ -76,9 +76,9 @@ class Listening {
   playButton(text, key, sound, heard = () => {}) { // plays, shows that it does, and counts
     const element = button(text, async () => {
       element.classList.add("sounding");
-      let began = true;
-      try { began = await this.player.play(sound, () => element.classList.remove("sounding")); } catch { $(".help").textContent = "This browser cannot play this sound: please take another one, or go on."; }
-      if (!began) return element.classList.remove("sounding"); // another was asked for meanwhile
+      let began = false;
+      try { began = await this.player.play(sound, () => element.classList.remove("sounding")); } catch { $(".help").textContent = "This browser cannot play this sound: please reload the page, or take another browser."; }
+      if (!began) return element.classList.remove("sounding"); // or another was asked for meanwhile
       element.dataset.plays = +(element.dataset.plays ?? 0) + 1;
       heard(element);
     }, { key });
