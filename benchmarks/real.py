@@ -65,6 +65,22 @@ def plot_draws(run, rate):
     picture([(f"{10 * row + 1}", draws[10 * row :][:10]) for row in range(10)], rate, "real_draws")
 
 
+def octave_levels(x, y, rate):
+    "By how many dB reconstructions are too loud in each octave, against all of their energy: medians over sounds."
+    hertz, edges = torch.fft.rfftfreq(x.shape[1], 1 / rate), 2 ** torch.arange(4.5, 14, 1.0)
+
+    def levels(sounds):
+        power = torch.fft.rfft(sounds).abs().square()
+        parts = [power[:, (hertz >= low) & (hertz < 2 * low)].sum(1) / power.sum(1) for low in edges]
+        return 10 * (torch.stack(parts, 1) + 1e-8).log10()
+
+    apart = (levels(y) - levels(x)).median(0).values
+    return {
+        f"{low:.0f} to {2 * low:.0f} Hz, dB too loud": value
+        for low, value in zip(edges.tolist(), apart.tolist(), strict=True)
+    }
+
+
 @torch.no_grad()
 def pitch_control(model, store, x, pitch, semitones=3):
     "What the slider of the pitch moves: how many of the notes follow it, and the oscillator's share of the energy of kicks."
@@ -113,6 +129,8 @@ def main(folder):
             "octaves apart in the fall": apart.nanmedian().item(),
         }
         rows[name] |= pitch_control(model, store, x, pitch)
+        everything = held_out(store).sounds()
+        rows[name] |= octave_levels(everything, reconstruct(model, everything), store.rate)
         print(name, rows[name])
     rows["the drums themselves"] = measure_artifacts(store.split("train").sample(96).sounds(), run.config.hop_length)
     order, ten = (

@@ -1117,7 +1117,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                     'samplevae.spectral.mel_place': ('spectral.html#mel_place', 'samplevae/spectral.py'),
                                     'samplevae.spectral.overlap_slices': ('spectral.html#overlap_slices', 'samplevae/spectral.py')},
             'samplevae.stimuli': { 'samplevae.stimuli.ModelSource': ('stimuli.html#modelsource', 'samplevae/stimuli.py'),
-                                   'samplevae.stimuli.SoundsConfig': ('stimuli.html#soundsconfig', 'samplevae/stimuli.py'),
                                    'samplevae.stimuli.Stimulus': ('stimuli.html#stimulus', 'samplevae/stimuli.py'),
                                    'samplevae.stimuli.TestKind': ('stimuli.html#testkind', 'samplevae/stimuli.py'),
                                    'samplevae.stimuli.choose_items': ('stimuli.html#choose_items', 'samplevae/stimuli.py'),

@@ -90,10 +90,8 @@ def listening_page(page: dict[str, Any], sounds: dict[str, str]) -> str:
 
 def read_key(folder: Path) -> dict[str, Any]:
     "The key to the codes of a test that was written."
-    path, kinds = (
-        folder / "test.json",
-        {"id": str, "title": str, "kind": str, "length": int, "items": dict, "systems": dict},
-    )
+    path = folder / "test.json"
+    kinds = {"id": str, "title": str, "kind": str, "length": int, "items": dict, "systems": dict}
     try:
         key = read_json(path)
     except (Refused, RecursionError):

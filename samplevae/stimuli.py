@@ -7,8 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['signal', 'QUALITY', 'ALIKE', 'SHORT', 'TEST_KINDS', 'REAL', 'ANCHOR', 'TestKind', 'short_loudness', 'Stimulus',
-           'match_loudness', 'low_anchor', 'choose_items', 'ModelSource', 'SoundsConfig', 'sounds_for', 'open_sources',
-           'common_items', 'gather_stimuli', 'flac_text']
+           'match_loudness', 'low_anchor', 'choose_items', 'ModelSource', 'sounds_for', 'open_sources', 'common_items',
+           'gather_stimuli', 'flac_text']
 
 # %% ../nbs/70_stimuli.ipynb #b569e664
 import base64
@@ -26,12 +26,13 @@ from torch import Tensor, nn
 from torchaudio.functional import highpass_biquad, treble_biquad
 
 # %% ../nbs/70_stimuli.ipynb #c744345b
-from .dataset import DataConfig, prepare_store
+from .comparison import ScoredRunConfig
+from .dataset import prepare_store
 from .monitoring import held_out, reconstruct
 from .prior import fitted_kinds, generate, load_prior
 from .published import is_published
 from .runs import Run, is_run
-from .settings import LazyModule, Refused, RunConfig
+from .settings import LazyModule, Refused
 from .vae import SampleVAE, locate
 
 signal = LazyModule("scipy.signal")
@@ -134,15 +135,10 @@ class ModelSource:
     trained: frozenset[str]  # what is known of those that it was trained on
 
 
-@dataclass(frozen=True, kw_only=True)
-class SoundsConfig(DataConfig, RunConfig):
-    "What has to be known of a run to find its sounds."
-
-
 def sounds_for(model: SampleVAE, data: str, out: Path) -> Store:
     "The sounds of a folder in the form of a model, divided as they were if it was trained on them."
     form = {"sample_rate": model.config.sample_rate, "seconds": model.config.seconds, "data": data}
-    return prepare_store(Run(out, SoundsConfig(**form)))
+    return prepare_store(Run(out, ScoredRunConfig(**form)))
 
 
 def open_sources(paths: Sequence[Path], data: str, out: Path) -> list[ModelSource]:
@@ -155,7 +151,7 @@ def open_sources(paths: Sequence[Path], data: str, out: Path) -> list[ModelSourc
         priors = {kind: load_prior(path / "prior", kind) for kind in fitted_kinds(path / "prior")}
         if not priors:
             raise Refused(f"{path} has no prior yet: samplevae run, with the same settings, goes on")
-        own = None if is_published(path) else prepare_store(Run.open(path, SoundsConfig, strict=False))
+        own = None if is_published(path) else prepare_store(Run.open(path, ScoredRunConfig, strict=False))
         store = sounds_for(model, data, out) if data else own
         trained = frozenset(own.split("train").table.content) if own else frozenset()
         sources.append(ModelSource(path.resolve().name, model, priors, store, trained))
