@@ -103,15 +103,19 @@ class FullPosterior(MultivariateNormal):
 
 
 class FullGaussian(nn.Module):
-    "The posterior `full`: the encoder gives the triangle, too."
+    "The posterior `full`: the encoder gives features, and a linear map makes the triangle of them."
+
+    context = 128
 
     def __init__(self, latent: int) -> None:
         super().__init__()
-        self.context, self.places = latent * (latent - 1) // 2, torch.tril_indices(latent, latent, -1).tolist()
+        self.places = torch.tril_indices(latent, latent, -1).tolist()
+        self.triangle = nn.Linear(self.context, len(self.places[0]))
+        nn.init.normal_(self.triangle.weight, std=1e-3), nn.init.zeros_(self.triangle.bias)
 
     def forward(self, mean: Tensor, raw_std: Tensor, context: Tensor) -> FullPosterior:  # (B, N), (B, N), (B, context)
         factor = torch.diag_embed(torch.ones_like(mean))
-        factor[:, self.places[0], self.places[1]] = context * mean.shape[1] ** -0.5
+        factor[:, self.places[0], self.places[1]] = self.triangle(context) * mean.shape[1] ** -0.5
         return FullPosterior(mean, positive(raw_std)[:, :, None] * factor)
 
 # %% ../nbs/23_flows.ipynb #07d160ec
