@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['USUAL', 'WEIGHTS', 'OWN', 'RESULTS', 'embed_and_score', 'label_accuracy', 'about_training', 'more_priors',
-           'measure_run', 'require_comparable', 'results_path', 'read_results', 'which_training', 'is_measured',
-           'measure_experiment', 'by_training', 'mean_of_trainings', 'show_score', 'compare_priors',
-           'compare_posteriors', 'plot_priors', 'plot_rate_distortion']
+__all__ = ['USUAL', 'WEIGHTS', 'OWN', 'RESULTS', 'embed_and_score', 'about_training', 'more_priors', 'measure_run',
+           'require_comparable', 'results_path', 'read_results', 'which_training', 'is_measured', 'measure_experiment',
+           'by_training', 'mean_of_trainings', 'show_score', 'compare_priors', 'compare_posteriors', 'plot_priors',
+           'plot_rate_distortion']
 
 # %% ../nbs/61_flow_results.ipynb #65ce0bc7
 import math
@@ -33,6 +33,7 @@ from .dataset import prepare_store
 from .display import COLOURS
 from .embeddings import Embedding, drumnet_for_store, mel
 from .files import CLONE, file_hash, read_json, write_json
+from .labels import ask_prior, label_accuracy, pick_by_label, reconstruction_by_label, score_labels
 from .metrics import all_metrics
 from .monitoring import held_out
 from .parallel import end_with_parent, results_in_order
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from samplevae.config import Config
-    from samplevae.store import Store
 
 # %% ../nbs/61_flow_results.ipynb #4187a55a
 def embed_and_score(
@@ -64,22 +64,6 @@ def embed_and_score(
         numbers = {column: score for column, score in scores.items() if not isinstance(score, str)}
         row |= {f"{column.rstrip(' ↑↓')}, {name}": float(score) for column, score in numbers.items()}
     return row
-
-
-def label_accuracy(
-    model: SampleVAE, prior: Prior, real: Store, points: np.ndarray, by: Embedding, count: int = 16
-) -> float:
-    "How often a sound that was asked for by its label is nearest to the mean of that label's training sounds."
-    middles, right = pd.DataFrame(points).groupby(real.table.label.to_numpy()).mean(), []
-    for label in middles.index:
-        try:
-            drawn = by.embed(generate(model, prior, count, label=label), model.config.sample_rate)
-        except Refused:  # so rare that this prior does not draw it
-            right += count * [False]
-            continue
-        nearest = ((drawn[:, None] - middles.to_numpy()) ** 2).sum(2).argmin(1)
-        right += (middles.index[nearest] == label).tolist()
-    return float(np.mean(right))
 
 # %% ../nbs/61_flow_results.ipynb #bb92ad70
 USUAL = 0.002  # β of the presets
@@ -120,8 +104,8 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
     priors = {kind: load_prior(run / "prior", kind) for kind in fitted_kinds(run / "prior")}
     usual = (about["posterior"], about["beta"]) == ("gaussian", USUAL) and "mixture" in priors
     sets = {kind: (prior, 1.0) for kind, prior in priors.items()} | (more_priors(run, train, priors) if usual else {})
-    by = {"mel": mel(), "drumnet": drumnet_for_store(store)}
-    by |= {"aisfx": aisfx()} if usual and find_aisfx_checkpoint() else {}
+    quick = {"mel": mel(), "drumnet": drumnet_for_store(store)}
+    by = quick | ({"aisfx": aisfx()} if find_aisfx_checkpoint() else {})
     reference = {name: embedding.embed(real.sounds(), rate_hz) for name, embedding in by.items()}
     torch.manual_seed(0)
     back = torch.cat([decode_vectors(model, part, 1).cpu() for part in held.draw().split(64)])
@@ -131,10 +115,17 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
     for name, (prior, temperature) in sets.items():
         rows.append(about | {"set": name} | measure_prior(prior, held, train, temperature))
         rows[-1] |= {"label accuracy": label_accuracy(model, prior, real, reference["drumnet"], by["drumnet"])}
-        for draw in range(draws if about["beta"] == USUAL else 1):
-            sounds, quick = generate(model, prior, len(x), 1000 + draw, temperature), {"mel", "drumnet"}
-            chosen = {embedding: by[embedding] for embedding in by if embedding in quick or not draw}
+        for draw in range(draws):
+            sounds = generate(model, prior, len(x), 1000 + draw, temperature)
+            chosen = by if not draw else quick
             rows.append(about | {"set": name, "draw": draw} | embed_and_score(sounds, reference, chosen, rate_hz))
+    answers = {"real, held out": pick_by_label(held_store, x), "reconstructed": pick_by_label(held_store, back)}
+    answers |= {name: ask_prior(model, prior) for name, prior in priors.items()}
+    for name, answer in answers.items():
+        for label, scores in score_labels(answer, real, held_store, reference, quick).items():
+            rows.append(about | {"set": f"{name}, {label}"} | scores)
+    for label, errors in reconstruction_by_label(held_store, x, back).items():
+        rows.append(about | {"set": f"model, {label}"} | errors)
     return rows
 
 # %% ../nbs/61_flow_results.ipynb #a6010540

@@ -23,7 +23,7 @@ from torch import Tensor
 from .flows import FlowPosterior
 from .mixtures import MixturePrior, Prior, fit_classifier
 from .novelty import latent_novelty
-from .reconstruction import reconstruction_metrics
+from .reconstruction import recognised, reconstruction_metrics
 from .vectors import EncodedSounds
 
 # %% ../nbs/60_rates.ipynb #674912ed
@@ -134,6 +134,7 @@ def measure_model(
     held_alone, train_alone = (replace(part, pitch=part.pitch[:, :0]) for part in (held, train))
     below, above = information_bounds(held_alone, {"mixture": MixturePrior.fit(train_alone, None)})
     return {name: errors[name].mean().item() for name in ("log-mel, dB", "spectral distance")} | {
+        "recognised": recognised(sounds, decoded, model.config.sample_rate).double().mean().item(),
         "active dimensions": int((spread > 0.01).sum()),
         "nats in stage 1": nats_in_stage_1(model, sounds),
         "nats from a Gaussian": nats_from_gaussian(held),

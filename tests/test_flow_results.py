@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import ttest_rel
 
 from samplevae.batches import Experiment, read_experiment, run_chapter
@@ -20,7 +21,6 @@ from samplevae.flow_results import (
     by_training,
     compare_posteriors,
     compare_priors,
-    label_accuracy,
     mean_of_trainings,
     measure_experiment,
     plot_priors,
@@ -28,6 +28,7 @@ from samplevae.flow_results import (
     require_comparable,
     results_path,
 )
+from samplevae.labels import label_accuracy, score_labels
 from samplevae.runs import Run
 from samplevae.settings import Refused
 
@@ -63,7 +64,7 @@ def test_a_label_that_a_prior_does_not_draw_counts_as_wrong_and_stops_nothing(mo
             raise Refused("only 3 of 80000 draws are as asked for")
         return np.tile(points[0 if label == "kick" else 1], (count, 1))  # what is called a hat is a kick
 
-    monkeypatch.setattr("samplevae.flow_results.generate", draw)
+    monkeypatch.setattr("samplevae.labels.generate", draw)
     assert label_accuracy(model, None, real, points, by) == pytest.approx(1 / 3)
 
 
@@ -171,3 +172,24 @@ def test_trainings_of_one_seed_count_once():
         for part in (rows, rows[rows.posterior == "gaussian"])
     ]
     assert tables[0] == tables[1] == "0.20 [0.03, 0.37]"
+
+
+def test_the_same_sound_each_time_is_right_and_not_various():
+    chance = torch.Generator().manual_seed(0)
+    labels = np.repeat(["kick", "hat"], 120)
+    table = pd.DataFrame({"label": labels, "group": np.arange(240) % 12})
+    points = torch.randn(240, 3, generator=chance) + 5 * torch.tensor(labels == "hat")[:, None]
+    by = {"mel": SimpleNamespace(embed=lambda sounds, rate: sounds.double().numpy())}
+    real = SimpleNamespace(table=table)
+    held = SimpleNamespace(table=pd.concat([table.iloc[::3], pd.DataFrame({"label": ["gong"], "group": [0]})]), rate=1)
+
+    def various(label, count):
+        return torch.randn(count, 3, generator=chance) + 5 * (label == "hat")
+
+    def same(label, count):
+        return torch.full((count, 3), 5.0 * (label == "hat"))
+
+    scores = {a.__name__: score_labels(a, real, held, {"mel": points.double().numpy()}, by) for a in (various, same)}
+    assert {*scores["various"]} == {*scores["same"]} == {"kick", "hat"}, "a label with one sound is not reported"
+    for label in ("kick", "hat"):
+        assert abs(scores["various"][label]["KAD, mel"]) < 0.03 < 0.06 < scores["same"][label]["KAD, mel"]
