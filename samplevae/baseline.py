@@ -76,6 +76,8 @@ class Baseline(nn.Module):
     batch_size, learning_rate = 8, 1e-3
     decays = True  # whether the learning rate falls along a cosine
     at_once = 32  # how many sounds are made at once
+    slow = False  # whether sounds are made sample by sample
+    ready = True  # whether sounds can be drawn before the training is finished
 
     def __init__(self, sample_rate: int, length: int, labels: Sequence[str] = ("",)) -> None:
         super().__init__()

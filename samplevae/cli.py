@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OPTION_OF_SETTING', 'parse_changes', 'gather_changes', 'run_or_train', 'evaluate_command', 'generate_command',
-           'run_to_play', 'play_command', 'read_listening', 'listen_command', 'dispatch', 'main']
+           'run_to_play', 'play_command', 'read_yaml', 'read_listening', 'listen_command', 'baselines_command',
+           'dispatch', 'main']
 
 # %% ../nbs/98_cli.ipynb #8625d202
 import argparse
@@ -143,15 +144,20 @@ def play_command(options: argparse.Namespace) -> None:
     options.no_browser or webbrowser.open(page.resolve().as_uri())
 
 # %% ../nbs/98_cli.ipynb #a15d9660
-def read_listening(path: Path) -> dict[str, Any]:
-    "A YAML file -> what `listening_test` takes: `runs`, and what else should not be as usual."
+def read_yaml(path: Path) -> Any:
+    "What a YAML file holds."
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        content = YAML(typ="safe", pure=True).load(path.expanduser().read_text("utf-8"))
+        return YAML(typ="safe", pure=True).load(path.expanduser().read_text("utf-8"))
     except (OSError, YAMLError, ValueError, RecursionError) as error:
         raise Refused(f"cannot read {path}: {' '.join(str(error).split())}") from None
+
+
+def read_listening(path: Path) -> dict[str, Any]:
+    "A YAML file -> what `listening_test` takes: `runs`, and what else should not be as usual."
+    content = read_yaml(path)
     known = {"kind": str, "data": str, "items": int, "length": int, "seed": int, "title": str, "out": str}
     if not isinstance(content, dict) or not isinstance(content.get("runs"), list) or not content["runs"]:
         raise Refused(f"{path} needs 'runs', a list of runs or of published instruments")
@@ -193,6 +199,28 @@ def listen_command(options: argparse.Namespace) -> None:
         print(f"listen  {address}\nCtrl-C ends it", flush=True)
         server.serve_forever()
 
+# %% ../nbs/98_cli.ipynb #126e57b1
+def baselines_command(options: argparse.Namespace) -> int:  # exit code
+    "Options -> the trainings that are left to do, their table, and a page of it."
+    from samplevae.baseline_runs import BaselineConfig, run_baselines
+    from samplevae.baseline_table import baseline_results_path
+    from samplevae.batches import Experiment, run_chapter
+
+    content = read_yaml(options.experiment)
+    if not isinstance(content, dict):
+        raise Refused(f"{options.experiment} needs names and values, such as 'minutes: 20'")
+    given = {str(name): value for name, value in content.items()} | parse_changes(options.set)
+    out = Path(options.out or given.pop("out", "") or f"outputs/{options.experiment.stem}").expanduser()
+    given.pop("out", None)
+    if options.data:
+        given["data"] = options.data
+    BaselineConfig.refuse_unknown(given)
+    config, results = BaselineConfig(**given), baseline_results_path(out)
+    failed = [row for row in run_baselines(config, out, results, options.jobs, options.fresh) if "failed" in row]
+    run_chapter(Experiment(out, {}, "77_baseline_table"))
+    print(f"\n{len(failed)} failed" * bool(failed) + f"\nrows    {results}\nreport  {out / 'report.html'}")
+    return 1 if failed else 0
+
 # %% ../nbs/98_cli.ipynb #1c443218
 def dispatch(options: argparse.Namespace) -> int:  # exit code
     "Parsed options -> exit code; prints the result."
@@ -216,6 +244,8 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
         play_command(options)
     elif options.command == "listen":
         listen_command(options)
+    elif options.command == "baselines":
+        return baselines_command(options)
     elif options.command in ("run", "train"):
         print(run_or_train(options), end="\n" * is_first_process())
     else:

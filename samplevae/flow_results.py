@@ -114,7 +114,9 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
         rows.append(about | {"set": name} | embed_and_score(sounds, reference, by, rate_hz))
     for name, (prior, temperature) in sets.items():
         rows.append(about | {"set": name} | measure_prior(prior, held, train, temperature))
-        rows[-1] |= {"label accuracy": label_accuracy(model, prior, real, reference["drumnet"], by["drumnet"])}
+        rows[-1] |= {
+            "label accuracy": label_accuracy(ask_prior(model, prior), real, reference["drumnet"], by["drumnet"])
+        }
         for draw in range(draws):
             sounds = generate(model, prior, len(x), 1000 + draw, temperature)
             chosen = by if not draw else quick

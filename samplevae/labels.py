@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Answer', 'label_accuracy', 'labels_with_enough', 'ask_prior', 'pick_by_label', 'score_labels',
+__all__ = ['Answer', 'ask_prior', 'label_accuracy', 'labels_with_enough', 'pick_by_label', 'score_labels',
            'reconstruction_by_label']
 
 # %% ../nbs/59_labels.ipynb #84f740c7
@@ -32,15 +32,21 @@ if TYPE_CHECKING:
     from samplevae.store import Store
     from samplevae.vae import SampleVAE
 
+# %% ../nbs/59_labels.ipynb #b0757cf3
+Answer = Callable[[str, int], Tensor]  # a label and how many -> sounds (n, T)
+
+
+def ask_prior(model: SampleVAE, prior: Prior) -> Answer:
+    "What a prior gives for a label."
+    return lambda label, count: generate(model, prior, count, label=label)
+
 # %% ../nbs/59_labels.ipynb #07b4ab5f
-def label_accuracy(
-    model: SampleVAE, prior: Prior, real: Store, points: np.ndarray, by: Embedding, count: int = 16
-) -> float:
+def label_accuracy(answer: Answer, real: Store, points: np.ndarray, by: Embedding, count: int = 16) -> float:
     "How often a sound that was asked for by its label is nearest to the mean of that label's training sounds."
     middles, right = pd.DataFrame(points).groupby(real.table.label.to_numpy()).mean(), []
     for label in middles.index:
         try:
-            drawn = by.embed(generate(model, prior, count, label=label), model.config.sample_rate)
+            drawn = by.embed(answer(label, count), real.rate)
         except Refused:  # so rare that this prior does not draw it
             right += count * [False]
             continue
@@ -49,20 +55,12 @@ def label_accuracy(
     return float(np.mean(right))
 
 # %% ../nbs/59_labels.ipynb #9c87c4e1
-Answer = Callable[[str, int], Tensor]  # a label and how many -> sounds (n, T)
-
-
 def labels_with_enough(held: Store, sounds: int = 20, groups: int = 4) -> list[str]:
     "The labels of which enough sounds, from enough groups, are held out."
     counts = held.table.groupby("label").group.agg(["size", "nunique"])
     return [*counts.index[(counts["size"] >= sounds) & (counts["nunique"] >= groups)]]
 
 # %% ../nbs/59_labels.ipynb #8d3500c2
-def ask_prior(model: SampleVAE, prior: Prior) -> Answer:
-    "What a prior gives for a label."
-    return lambda label, count: generate(model, prior, count, label=label)
-
-
 def pick_by_label(held: Store, sounds: Tensor) -> Answer:  # (n, T), in the order of `held`
     "Held-out sounds, or their reconstructions, of a label."
     return lambda label, count: sounds[(held.table.label == label).to_numpy()]

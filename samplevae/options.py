@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['build_parser', 'add_run_commands', 'add_evaluate_command', 'add_generate_command', 'add_play_command',
-           'add_listen_command']
+           'add_listen_command', 'add_baselines_command']
 
 # %% ../nbs/87_options.ipynb #3c15d83e
 import argparse
@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_generate_command(commands)
     add_play_command(commands)
     add_listen_command(commands)
+    add_baselines_command(commands)
     show = commands.add_parser("show", help="the numbers of a run, how far it is, and where things are")
     show.add_argument("run", help="folder of the run")
     commands.add_parser("settings", help="all settings, with their values in each preset")
@@ -121,3 +122,14 @@ def add_listen_command(commands: Any) -> None:
     )
     add("--port", type=int, default=0, help="of the server; default: any that is free")
     add("--analyse", type=Path, metavar="FOLDER", help="the answers in the folder of a test")
+
+# %% ../nbs/87_options.ipynb #3aadf235
+def add_baselines_command(commands: Any) -> None:
+    "`baselines`."
+    add = commands.add_parser("baselines", help="systems of others on the same sounds for the same time").add_argument
+    add("experiment", type=Path, help="a YAML file: 'out', 'baselines', 'seeds', 'minutes', and settings of the sounds")
+    add("--data", help="a folder of sounds, in place of those in the file; default: the synthesiser")
+    add("--out", help="folder of the trainings, in place of the file's")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the file")
+    add("--jobs", type=int, default=1, help="trainings at a time, one thread each; default: 1")
+    add("--fresh", action="store_true", help="replace what other settings have made in the folder")

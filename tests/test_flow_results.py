@@ -28,7 +28,7 @@ from samplevae.flow_results import (
     require_comparable,
     results_path,
 )
-from samplevae.labels import label_accuracy, score_labels
+from samplevae.labels import ask_prior, label_accuracy, score_labels
 from samplevae.runs import Run
 from samplevae.settings import Refused
 
@@ -53,7 +53,7 @@ def made_up_rows(apart, seeds=(1, 2, 3), posteriors=("gaussian", "iaf"), draws=2
 
 def test_a_label_that_a_prior_does_not_draw_counts_as_wrong_and_stops_nothing(monkeypatch):
     points = np.array([[0.0, 0], [0, 1], [9, 9], [9, 8], [5, -9]])
-    real = SimpleNamespace(table=pd.DataFrame({"label": ["kick", "kick", "hat", "hat", "gong"]}))
+    real = SimpleNamespace(table=pd.DataFrame({"label": ["kick", "kick", "hat", "hat", "gong"]}), rate=1)
     model, by = (
         SimpleNamespace(config=SimpleNamespace(sample_rate=1)),
         SimpleNamespace(embed=lambda sounds, rate: sounds),
@@ -65,7 +65,7 @@ def test_a_label_that_a_prior_does_not_draw_counts_as_wrong_and_stops_nothing(mo
         return np.tile(points[0 if label == "kick" else 1], (count, 1))  # what is called a hat is a kick
 
     monkeypatch.setattr("samplevae.labels.generate", draw)
-    assert label_accuracy(model, None, real, points, by) == pytest.approx(1 / 3)
+    assert label_accuracy(ask_prior(model, None), real, points, by) == pytest.approx(1 / 3)
 
 
 def test_a_small_difference_is_sure_where_trainings_differ_much():

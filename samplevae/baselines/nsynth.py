@@ -39,7 +39,7 @@ class WaveNetAutoencoder(Baseline):
     paper = "https://arxiv.org/abs/1704.01279"
     simplified = "10 layers of 32 channels in the encoder, 20 in the decoder; crops of 6,144 samples, as there"
     reconstructs = True
-    best_rate, at_once, crop = 16_000, 256, 6144
+    best_rate, at_once, slow, crop = 16_000, 256, True, 6144
 
     def build(self) -> None:
         self.encoder, self.net = TemporalEncoder(), WaveNetStack(16)

@@ -41,6 +41,7 @@ class WaveformVAE(Baseline):
     simplified = "nothing; no second phase with discriminators"
     reconstructs = generates = by_label = by_pitch = True
     best_rate = 10**6  # that of the store, whatever it is
+    ready = False  # there is no prior before the end
     settings: dict[str, Any] = {"size": "base", "latent": 64, "hop_length": 512, "beta": 5e-4}
     prior_kind: type[Prior] = MixturePrior
 

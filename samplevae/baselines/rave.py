@@ -19,6 +19,7 @@ class Rave(WaveformVAE):
     paper = "https://arxiv.org/abs/2111.05011"
     simplified = "no second stage with discriminators, no prior on the sequence; narrower (96 channels at the output)"
     by_label = by_pitch = False
+    ready = True
     settings = {
         "size": "base",
         "latent": 16,

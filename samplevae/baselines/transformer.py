@@ -50,7 +50,7 @@ class TokenTransformer(Baseline):
     paper = "https://arxiv.org/abs/2306.05284"
     simplified = "4 layers of 192, 4 books of 256 codes; labels in place of text; no classifier-free guidance"
     reconstructs = generates = by_label = True
-    best_rate, decays, width = SoundStream.best_rate, False, 192
+    best_rate, decays, width, ready = SoundStream.best_rate, False, 192, False
 
     def build(self) -> None:
         self.codec = SoundStream(self.sample_rate, self.length, self.labels)

@@ -89,7 +89,7 @@ class WaveNet(Baseline):
     paper = "https://arxiv.org/abs/1609.03499"
     simplified = "20 layers, 32 channels (skips 64); learned on crops of 8,192 samples"
     generates = by_label = True
-    best_rate, at_once, crop = 16_000, 256, 8192
+    best_rate, at_once, slow, crop = 16_000, 256, True, 8192
 
     def build(self) -> None:
         self.label_vectors, self.net = nn.Embedding(len(self.labels), 16), WaveNetStack(16)
