@@ -22,7 +22,7 @@ setup(
     description=settings["description"],
     author=settings["author"],
     license=settings["license"],
-    packages=["samplevae"],
+    packages=["samplevae", "samplevae.baselines"],
     package_data={"samplevae": ["*.safetensors", "page/*", "instruments/*/*", "instruments/*/*/*"]},
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Self, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 # %% ../nbs/75_baseline.ipynb #fb38c5d0
 import numpy as np
@@ -90,11 +90,6 @@ class Baseline(nn.Module):
         self.curve: list[dict[str, float]] = []
         self.build()
 
-    @classmethod
-    def for_store(cls, store: Store) -> Self:
-        "A system for the sounds of a store, not trained."
-        return cls(store.rate, store.clips.shape[1], sorted(set(store.split("train").table.label)) or [""])
-
     def build(self) -> None:
         "Make the networks."
 
@@ -105,22 +100,35 @@ class Baseline(nn.Module):
     def finish(self, train: Store) -> None:
         "What is left to do when the steps are done; its time counts."
 
-    def loss(self, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length), (B,)
-        "What a step minimises."
-        raise NotImplementedError
+# %% ../nbs/75_baseline.ipynb #ae6c2441
+@patch(cls_method=True)
+def for_store(cls: Baseline, store: Store) -> Baseline:
+    "A system for the sounds of a store, not trained."
+    return cls(store.rate, store.clips.shape[1], sorted(set(store.split("train").table.label)) or [""])
 
-    def bring_back(self, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
-        "Reconstructions."
-        raise NotImplementedError
 
-    def draw(self, labels: Tensor, pitch: Tensor | None) -> Tensor:  # (B,), (B,) Hz -> (B, own length)
-        "New sounds."
-        raise NotImplementedError
+@patch
+def loss(self: Baseline, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length), (B,)
+    "What a step minimises."
+    raise NotImplementedError
 
-    @property
-    def size(self) -> int:
-        "How many parameters there are."
-        return sum(weight.numel() for weight in self.parameters())
+
+@patch
+def bring_back(self: Baseline, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+    "Reconstructions."
+    raise NotImplementedError
+
+
+@patch
+def draw(self: Baseline, labels: Tensor, pitch: Tensor | None) -> Tensor:  # (B,), (B,) Hz -> (B, own length)
+    "New sounds."
+    raise NotImplementedError
+
+
+@patch(as_prop=True)
+def size(self: Baseline) -> int:
+    "How many parameters there are, of what makes sounds."
+    return sum(weight.numel() for weight in self.parameters())
 
 # %% ../nbs/75_baseline.ipynb #6f520fc8
 def descend(optimizer: Optimizer, loss: Tensor, clip: float = 1.0) -> None:
@@ -213,7 +221,7 @@ def fit(
     self.minutes = clock.spent()
     return self
 
-# %% ../nbs/75_baseline.ipynb #6587e7fa
+# %% ../nbs/75_baseline.ipynb #6af19b6e
 @patch
 @torch.no_grad()
 def reconstruct(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, T)
@@ -261,10 +269,10 @@ def generate(
         parts = [self.draw(codes[lot], None if hertz is None else hertz[lot]) for lot in lots]
         return torch.cat([self.from_own(part) for part in parts])
 
-# %% ../nbs/75_baseline.ipynb #d77f6198
+# %% ../nbs/75_baseline.ipynb #cf869be3
 BASELINES = {  # name: module and class
-    "untrained": "floors.Untrained",
-    "nearest": "floors.NearestWithNoise",
+    "untrained": "trivial.Untrained",
+    "nearest": "trivial.NearestWithNoise",
     "ours": "ours.WaveformVAE",
     "latent flow matching": "ours.LatentFlowMatching",
     "rave": "rave.Rave",

@@ -166,7 +166,7 @@ def measure_system(system: Baseline, store: Store, held: Store, folder: Path) ->
         figure.savefig(beside, format="png", dpi=60), plt.close(figure)
     return row
 
-
+# %% ../nbs/76_baseline_runs.ipynb #7da54195
 def run_training(config: BaselineConfig, store: Store, out: Path, training: tuple[str, int]) -> dict[str, Any]:
     "Train and measure one system, or read what was measured before with the same settings."
     (name, seed), settings = (

@@ -88,8 +88,8 @@ def what_is_simplified() -> pd.DataFrame:
     "Each system, where it is described, and what is otherwise here."
     kinds = {name: load_baseline(name) for name in BASELINES}
     return pd.DataFrame(
-        {name: {"paper": kind.paper, "otherwise here": kind.simplified} for name, kind in kinds.items()}
-    ).T
+        {"system": name, "paper": kind.paper, "otherwise here": kind.simplified} for name, kind in kinds.items()
+    )
 
 # %% ../nbs/77_baseline_table.ipynb #7c66a8b7
 def plot_curves_of(rows: list[dict[str, Any]]) -> Figure:

@@ -8,9 +8,10 @@ import pytest
 from conftest import CLONE
 from execnb.shell import CaptureShell
 
+from samplevae.book import list_chapters
 from samplevae.experiments import PAPERMILL_OPTIONS
 
-CHAPTERS = sorted((CLONE / "nbs").glob("*.ipynb"))
+CHAPTERS = list_chapters()
 
 
 def execute(chapter):

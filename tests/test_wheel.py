@@ -40,8 +40,10 @@ def test_the_core_of_a_wheel_decodes_and_compares(tmp_path):
     run("git", "clone", "--quiet", CLONE, source)
     for path in "setup.py", "settings.ini", "pyproject.toml", "README.md":
         (source / path).write_text((CLONE / path).read_text())
-    for module in (CLONE / "samplevae").glob("*.py"):
-        (source / "samplevae" / module.name).write_text(module.read_text())
+    for module in (CLONE / "samplevae").rglob("*.py"):
+        place = source / module.relative_to(CLONE)
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(module.read_text())
     shutil.copy(CLONE / "samplevae/drumnet.safetensors", source / "samplevae")
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", source, "--outdir", tmp_path)
     wheel = next(tmp_path.glob("*.whl"))

@@ -117,15 +117,6 @@ class GANSynth(Baseline):
         )
         self.codes = codes
 
-    def describe(self, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length), (B,) -> (B, conditions)
-        "What the generator is given of sounds: label and pitch."
-        return torch.cat([F.one_hot(labels, len(self.labels)), measure_pitch(x, self.rate)], 1).float()
-
-    def guess_error(self, guess: Tensor, truth: Tensor) -> Tensor:  # (B, conditions) each
-        "How wrong the critic's guesses are; a pitch counts as far as there is one."
-        label = F.cross_entropy(guess[:, :-2], truth[:, :-2].argmax(1))
-        return label + (truth[:, -1] * (guess[:, -2] - truth[:, -2]).square()).mean()
-
     def to_picture(self, x: Tensor) -> Tensor:  # (B, own length) -> (B, 2, 256, frames)
         "Sounds as images."
         return to_image(x, 32 * self.columns)
@@ -159,3 +150,16 @@ def draw(self: GANSynth, labels: Tensor, pitch: Tensor | None) -> Tensor:  # (B,
     if pitch is not None:
         given[:, -2:] = pitch_condition(pitch)
     return self.from_picture(self.make(given))
+
+# %% ../../nbs/baselines/12_gansynth.ipynb #be8c8341
+@patch
+def describe(self: GANSynth, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length), (B,) -> (B, conditions)
+    "What the generator is given of sounds: label and pitch."
+    return torch.cat([F.one_hot(labels, len(self.labels)), measure_pitch(x, self.rate)], 1).float()
+
+
+@patch
+def guess_error(self: GANSynth, guess: Tensor, truth: Tensor) -> Tensor:  # (B, conditions) each
+    "How wrong the critic's guesses are; a pitch counts as far as there is one."
+    label = F.cross_entropy(guess[:, :-2], truth[:, :-2].argmax(1))
+    return label + (truth[:, -1] * (guess[:, -2] - truth[:, -2]).square()).mean()

@@ -11,8 +11,9 @@ __all__ = ['mel_frames', 'melgan_generator', 'random_crops', 'MelGAN']
 # %% ../../nbs/baselines/04_melgan.ipynb #8ed7997e
 from typing import TYPE_CHECKING
 
-# %% ../../nbs/baselines/04_melgan.ipynb #e72b473a
+# %% ../../nbs/baselines/04_melgan.ipynb #7add077e
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
@@ -45,7 +46,7 @@ def melgan_generator(bands: int = 80, width: int = 256, rates: tuple[int, ...] =
         layers += [ResidualDilatedUnit(width, dilation) for dilation in (1, 3, 9)]
     return nn.Sequential(*layers, nn.LeakyReLU(0.2), weight_normed(nn.Conv1d(width, 1, 7, padding=3)), nn.Tanh())
 
-# %% ../../nbs/baselines/04_melgan.ipynb #329c2023
+# %% ../../nbs/baselines/04_melgan.ipynb #f6dfbbfa
 def random_crops(x: Tensor, size: int, every: int = 256) -> Tensor:  # (B, T) -> (B, size)
     "Crops that begin at multiples of `every`; every other one is from the beginning."
     x = F.pad(x, (0, max(0, size - x.shape[1])))
@@ -79,21 +80,25 @@ class MelGAN(Baseline):
         "What else the generator minimises: nothing."
         return x.new_zeros(())
 
-    def step(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (B, own length), (B,)
-        x = random_crops(x, self.crop)
-        fake = self.generator(mel_frames(x, self.rate))
-        outputs = self.discriminators(torch.cat([x[:, None], fake.detach()]))
-        discriminator_loss = adversarial_losses(outputs, self.gan_loss)[0]
-        descend(self.optimizers[1], discriminator_loss, 10.0)
-        _, adversarial, matching = adversarial_losses(self.discriminators(torch.cat([x[:, None], fake])), self.gan_loss)
-        distance = self.distance(x, fake[:, 0])
-        descend(self.optimizers[0], adversarial + self.feature_weight * matching + distance, 10.0)
-        return {"discriminator": discriminator_loss.detach(), "features": matching.detach()}
-
-    def bring_back(self, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
-        frames = mel_frames(F.pad(x, (0, -x.shape[1] % 256)), self.rate)
-        return self.generator(frames)[:, 0]
-
     @property
     def size(self) -> int:
         return sum(weight.numel() for weight in self.generator.parameters())
+
+# %% ../../nbs/baselines/04_melgan.ipynb #7cd2af67
+@patch
+def step(self: MelGAN, x: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (B, own length), (B,)
+    x = random_crops(x, self.crop)
+    fake = self.generator(mel_frames(x, self.rate))
+    outputs = self.discriminators(torch.cat([x[:, None], fake.detach()]))
+    discriminator_loss = adversarial_losses(outputs, self.gan_loss)[0]
+    descend(self.optimizers[1], discriminator_loss, 10.0)
+    _, adversarial, matching = adversarial_losses(self.discriminators(torch.cat([x[:, None], fake])), self.gan_loss)
+    distance = self.distance(x, fake[:, 0])
+    descend(self.optimizers[0], adversarial + self.feature_weight * matching + distance, 10.0)
+    return {"discriminator": discriminator_loss.detach(), "features": matching.detach()}
+
+
+@patch
+def bring_back(self: MelGAN, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+    frames = mel_frames(F.pad(x, (0, -x.shape[1] % 256)), self.rate)
+    return self.generator(frames)[:, 0]

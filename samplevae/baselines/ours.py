@@ -17,8 +17,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
-# %% ../../nbs/baselines/01_ours.ipynb #cbe284de
-from .. import prior
+# %% ../../nbs/baselines/01_ours.ipynb #9792739d
 from ..baseline import Baseline
 from ..losses import kl_warmup
 from ..mixtures import MixturePrior, Prior, fit_classifier
@@ -26,6 +25,7 @@ from ..monitoring import reconstruct
 from ..optimizer import build_optimizers
 from ..phases import TrainConfig, loss_terms, measured_loss, reconstruction_loss, regularization, update_ema
 from ..prior import FlowMatchingPrior, PriorConfig
+from ..prior import generate as generate_from_prior
 from ..vae import SampleVAE
 from ..vectors import encode_posteriors
 
@@ -94,7 +94,7 @@ def bring_back(self: WaveformVAE, x: Tensor) -> Tensor:  # (B, own length) -> (B
 def generate(self: WaveformVAE, n: int, label: str | None = None, pitch: float | None = None, seed: int = 0) -> Tensor:
     "New sounds from the prior, as `samplevae.prior.generate` makes them."
     self.check_request(n, label, pitch)
-    return prior.generate(self.model, self.prior, n, seed, label=label, pitch=pitch)
+    return generate_from_prior(self.model, self.prior, n, seed, label=label, pitch=pitch)
 
 # %% ../../nbs/baselines/01_ours.ipynb #e45d77d8
 class LatentFlowMatching(WaveformVAE):

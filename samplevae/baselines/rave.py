@@ -17,11 +17,11 @@ class Rave(WaveformVAE):
     "RAVE's architecture: bands in and out, a sequence of vectors, a standard normal prior."
 
     paper = "https://arxiv.org/abs/2111.05011"
-    simplified = "no second stage with discriminators, no prior on the sequence; narrower (96 channels at the output)"
+    simplified = "no second stage with discriminators, no prior on the sequence; narrower (16 channels at the output)"
     by_label = by_pitch = False
     ready = True
     settings = {
-        "size": "base",
+        "size": "small",
         "latent": 16,
         "hop_length": 512,
         "beta": 5e-4,

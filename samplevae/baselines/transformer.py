@@ -12,8 +12,9 @@ __all__ = ['BOOKS', 'delayed', 'undelayed', 'TokenTransformer']
 import math
 from typing import TYPE_CHECKING
 
-# %% ../../nbs/baselines/07_transformer.ipynb #b1f58081
+# %% ../../nbs/baselines/07_transformer.ipynb #7eef6120
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW
@@ -83,21 +84,29 @@ class TokenTransformer(Baseline):
         descend(self.optimizers[1], loss)
         return {"nats a code": loss.detach()}
 
-    def predict(self, labels: Tensor, numbers: Tensor) -> Tensor:  # (B,), (B, books, S) -> (B, books, S + 1, codes)
-        "The logits of the next codes, at every step."
-        h = sum(table(numbers[:, book]) for book, table in enumerate(self.tokens))  # (B, S, C)
-        h = torch.cat([self.label_vectors(labels)[:, None], h], 1) + self.places[: 1 + numbers.shape[2]]
-        mask = nn.Transformer.generate_square_subsequent_mask(h.shape[1], device=h.device)
-        return self.heads(self.layers(h, mask, is_causal=True)).unflatten(2, (BOOKS, -1)).transpose(1, 2)
+# %% ../../nbs/baselines/07_transformer.ipynb #83765d18
+@patch
+def predict(
+    self: TokenTransformer, labels: Tensor, numbers: Tensor
+) -> Tensor:  # (B,), (B, books, S) -> (B, books, S + 1, codes)
+    "The logits of the next codes, at every step."
+    h = sum(table(numbers[:, book]) for book, table in enumerate(self.tokens))  # (B, S, C)
+    h = torch.cat([self.label_vectors(labels)[:, None], h], 1) + self.places[: 1 + numbers.shape[2]]
+    mask = nn.Transformer.generate_square_subsequent_mask(h.shape[1], device=h.device)
+    return self.heads(self.layers(h, mask, is_causal=True)).unflatten(2, (BOOKS, -1)).transpose(1, 2)
 
-    def draw(self, labels: Tensor, pitch: None) -> Tensor:  # (B,) -> (B, own length)
-        numbers = labels.new_zeros(len(labels), BOOKS, 0)
-        for step in range(self.frames + BOOKS - 1):
-            logits = self.predict(labels, numbers)[:, :, -1]  # (B, books, codes)
-            chosen = torch.multinomial(logits.flatten(0, 1).softmax(1), 1).view(-1, BOOKS, 1)
-            chosen[:, step + 1 :] = self.blank  # books that have not begun
-            numbers = torch.cat([numbers, chosen], 2)
-        return self.codec.from_tokens(undelayed(numbers).clamp(max=self.blank - 1))
 
-    def bring_back(self, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
-        return self.codec.from_tokens(self.codec.tokens(x)[:, :BOOKS])
+@patch
+def draw(self: TokenTransformer, labels: Tensor, pitch: None) -> Tensor:  # (B,) -> (B, own length)
+    numbers = labels.new_zeros(len(labels), BOOKS, 0)
+    for step in range(self.frames + BOOKS - 1):
+        logits = self.predict(labels, numbers)[:, :, -1]  # (B, books, codes)
+        chosen = torch.multinomial(logits.flatten(0, 1).softmax(1), 1).view(-1, BOOKS, 1)
+        chosen[:, step + 1 :] = self.blank  # books that have not begun
+        numbers = torch.cat([numbers, chosen], 2)
+    return self.codec.from_tokens(undelayed(numbers).clamp(max=self.blank - 1))
+
+
+@patch
+def bring_back(self: TokenTransformer, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+    return self.codec.from_tokens(self.codec.tokens(x)[:, :BOOKS])

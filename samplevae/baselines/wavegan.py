@@ -12,8 +12,9 @@ __all__ = ['gradient_penalty', 'critic_loss', 'wave_critic', 'PhaseShuffle', 'wa
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-# %% ../../nbs/baselines/11_wavegan.ipynb #06c2f4b8
+# %% ../../nbs/baselines/11_wavegan.ipynb #9ad3fe07
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -63,7 +64,7 @@ def wave_generator(width: int, positions: int) -> nn.Sequential:
     first = [nn.Linear(100, widths[0] * positions), nn.Unflatten(1, (widths[0], positions))]
     return nn.Sequential(*first, *layers, nn.Tanh())
 
-
+# %% ../../nbs/baselines/11_wavegan.ipynb #2a686f99
 class WaveGAN(Baseline):
     "A generator of waves and a critic with a gradient penalty and phase shuffle."
 
@@ -84,18 +85,22 @@ class WaveGAN(Baseline):
         "New waves, as long as the generator makes them."
         return self.generator(torch.randn(count, 100, device=self.label_shares.device))[:, 0]
 
-    def step(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (B, own length), (B,)
-        for real in x.chunk(5):
-            fake = self.make(len(real))
-            real = nn.functional.pad(real, (0, fake.shape[1] - real.shape[1]))
-            loss, distance = critic_loss(lambda waves: self.critic(waves[:, None]), real, fake)
-            descend(self.optimizers[1], loss, 100.0)
-        descend(self.optimizers[0], -self.critic(self.make(len(real))[:, None]).mean(), 100.0)
-        return {"Wasserstein": distance}
-
-    def draw(self, labels: Tensor, pitch: None) -> Tensor:  # (B,) -> (B, own length)
-        return self.make(len(labels))
-
     @property
     def size(self) -> int:
         return sum(weight.numel() for weight in self.generator.parameters())
+
+# %% ../../nbs/baselines/11_wavegan.ipynb #28795ef1
+@patch
+def step(self: WaveGAN, x: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (B, own length), (B,)
+    for real in x.chunk(5):
+        fake = self.make(len(real))
+        real = nn.functional.pad(real, (0, fake.shape[1] - real.shape[1]))
+        loss, distance = critic_loss(lambda waves: self.critic(waves[:, None]), real, fake)
+        descend(self.optimizers[1], loss, 100.0)
+    descend(self.optimizers[0], -self.critic(self.make(len(real))[:, None]).mean(), 100.0)
+    return {"Wasserstein": distance}
+
+
+@patch
+def draw(self: WaveGAN, labels: Tensor, pitch: None) -> Tensor:  # (B,) -> (B, own length)
+    return self.make(len(labels))
