@@ -179,14 +179,14 @@ def from_own(self: Baseline, x: Tensor) -> Tensor:  # (n, own length or more) ->
     x = F.pad(x, (0, self.length - x.shape[1])).nan_to_num(0.0, 0.0, 0.0)
     return x / x.abs().amax(1, keepdim=True).clamp(min=1)
 
-# %% ../nbs/75_baseline.ipynb #fa66f8b5
+# %% ../nbs/75_baseline.ipynb #016f3f39
 def set_rates(baseline: Baseline) -> None:
     "The learning rates of a step: a warm-up, then (where it `decays`) half a period of a cosine over the budget."
     fall = 0.5 + 0.5 * math.cos(math.pi * min(baseline.share, 1.0)) if baseline.decays else 1.0
     for group in (group for optimizer in baseline.optimizers for group in optimizer.param_groups):
         group["lr"] = group.setdefault("peak", group["lr"]) * fall * min(1.0, (baseline.done + 1) / 50)
 
-
+# %% ../nbs/75_baseline.ipynb #3a106c63
 @patch
 def fit(
     self: Baseline,
@@ -221,7 +221,7 @@ def fit(
     self.minutes = clock.spent()
     return self
 
-# %% ../nbs/75_baseline.ipynb #6af19b6e
+# %% ../nbs/75_baseline.ipynb #419b1afa
 @patch
 @torch.no_grad()
 def reconstruct(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, T)
@@ -235,7 +235,7 @@ def reconstruct(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, T)
             [self.from_own(self.bring_back(self.to_own(part).to(device))) for part in x.split(self.at_once)]
         )
 
-
+# %% ../nbs/75_baseline.ipynb #aa280920
 @patch
 def check_request(self: Baseline, n: int, label: str | None, pitch: float | None) -> None:
     "Refuse what the system cannot be asked for."
@@ -269,7 +269,7 @@ def generate(
         parts = [self.draw(codes[lot], None if hertz is None else hertz[lot]) for lot in lots]
         return torch.cat([self.from_own(part) for part in parts])
 
-# %% ../nbs/75_baseline.ipynb #cf869be3
+# %% ../nbs/75_baseline.ipynb #bab7c6e9
 BASELINES = {  # name: module and class
     "untrained": "trivial.Untrained",
     "nearest": "trivial.NearestWithNoise",
@@ -287,6 +287,8 @@ BASELINES = {  # name: module and class
     "gansynth": "gansynth.GANSynth",
     "drumgan": "drumgan.DrumGAN",
     "crash": "crash.WaveDiffusion",
+    "genetic search": "genetic.GeneticSearch",
+    "settings regressor": "regressor.SettingsRegressor",
 }
 
 
