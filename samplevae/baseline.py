@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['BASELINES', 'BASELINE_RESULTS', 'Clock', 'Diverged', 'Baseline', 'descend', 'TrainingSounds', 'set_rates',
-           'load_baseline', 'show_baseline']
+__all__ = ['Clock', 'Diverged', 'Baseline', 'descend', 'TrainingSounds', 'set_rates']
 
 # %% ../nbs/75_baseline.ipynb #a4547ff5
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 # %% ../nbs/75_baseline.ipynb #fb38c5d0
@@ -28,9 +26,7 @@ from torch.optim import AdamW, Optimizer
 # %% ../nbs/75_baseline.ipynb #ff8e1ef3
 from .augmentation import augment
 from .embeddings import resample_batch
-from .files import CLONE, read_json
 from .phases import epoch_order
-from .report import format_value
 from .runs import Progress
 from .settings import Refused, did_you_mean
 
@@ -268,50 +264,3 @@ def generate(
         lots = [slice(at, at + self.at_once) for at in range(0, n, self.at_once)]
         parts = [self.draw(codes[lot], None if hertz is None else hertz[lot]) for lot in lots]
         return torch.cat([self.from_own(part) for part in parts])
-
-# %% ../nbs/75_baseline.ipynb #bab7c6e9
-BASELINES = {  # name: module and class
-    "untrained": "trivial.Untrained",
-    "nearest": "trivial.NearestWithNoise",
-    "ours": "ours.WaveformVAE",
-    "latent flow matching": "ours.LatentFlowMatching",
-    "rave": "rave.Rave",
-    "soundstream": "soundstream.SoundStream",
-    "transformer": "transformer.TokenTransformer",
-    "melgan": "melgan.MelGAN",
-    "hifigan": "hifigan.HiFiGAN",
-    "ddsp": "ddsp.DDSP",
-    "wavenet": "wavenet.WaveNet",
-    "nsynth": "nsynth.WaveNetAutoencoder",
-    "wavegan": "wavegan.WaveGAN",
-    "gansynth": "gansynth.GANSynth",
-    "drumgan": "drumgan.DrumGAN",
-    "crash": "crash.WaveDiffusion",
-    "genetic search": "genetic.GeneticSearch",
-    "settings regressor": "regressor.SettingsRegressor",
-}
-
-
-def load_baseline(name: str) -> type[Baseline]:
-    "A system of others, by name."
-    if name not in BASELINES:
-        raise Refused(f"there is no baseline {name!r}: {did_you_mean(name, BASELINES)}")
-    module, kind = BASELINES[name].split(".")
-    return getattr(import_module(f"samplevae.baselines.{module}"), kind)
-
-# %% ../nbs/75_baseline.ipynb #cab47fba
-BASELINE_RESULTS = CLONE / "outputs/results/baselines.json"
-
-
-def show_baseline(name: str) -> None:
-    "What was measured of a system, and a picture of ten of its sounds; a line where nothing was."
-    from IPython.display import Image, display
-
-    rows = [row for row in read_json(BASELINE_RESULTS, {"rows": []})["rows"] if row["baseline"] == name]
-    if not rows:
-        print(f"{name} has not been measured yet: samplevae baselines nbs/experiments/baselines.yaml --data FOLDER")
-    for row in rows:
-        display({key: format_value(value) for key, value in row.items() if key not in ("baseline", "curve")})
-    picture = BASELINE_RESULTS.parent / f"baselines/{name}.png"
-    if rows and picture.exists():
-        display(Image(picture))

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['BaselineConfig', 'mean_error', 'reconstruction_scores', 'generation_scores', 'seconds_for_one', 'watch_quality',
-           'plot_ten', 'measure_system', 'run_training', 'row_of_real', 'run_baselines']
+__all__ = ['BASELINES', 'BASELINE_RESULTS', 'load_baseline', 'BaselineConfig', 'mean_error', 'reconstruction_scores',
+           'generation_scores', 'seconds_for_one', 'watch_quality', 'plot_ten', 'measure_system', 'run_training',
+           'row_of_real', 'run_baselines', 'show_baseline']
 
 # %% ../nbs/76_baseline_runs.ipynb #6e8c012f
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
@@ -27,12 +29,12 @@ from torch import Tensor
 
 # %% ../nbs/76_baseline_runs.ipynb #7cd8583f
 from .aisfx import aisfx, find_aisfx_checkpoint
-from .baseline import BASELINES, Baseline, Diverged, load_baseline
+from .baseline import Baseline, Diverged
 from .dataset import DataConfig, prepare_store
 from .display import spectrogram_rows
 from .embeddings import Embedding, drumnet_for_store, mel
 from .evaluation import mean_with_interval
-from .files import atomic_write, read_json, write_json
+from .files import CLONE, atomic_write, read_json, write_json
 from .flow_results import embed_and_score
 from .labels import label_accuracy
 from .losses import spectral_distance
@@ -40,8 +42,9 @@ from .monitoring import held_out
 from .novelty import find_copies, memorised
 from .parallel import end_with_parent, results_in_order
 from .reconstruction import log_mel, recognised
+from .report import format_value
 from .runs import Run, hardware, median_seconds
-from .settings import LazyModule, Refused, RunConfig, parse_names, setting
+from .settings import LazyModule, Refused, RunConfig, did_you_mean, parse_names, setting
 
 # %% ../nbs/76_baseline_runs.ipynb #5c8525b1
 plt = LazyModule("matplotlib.pyplot")
@@ -51,6 +54,36 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from samplevae.store import Store
+
+# %% ../nbs/76_baseline_runs.ipynb #3336028e
+BASELINES = {  # name: module and class
+    "untrained": "trivial.Untrained",
+    "nearest": "trivial.NearestWithNoise",
+    "ours": "ours.WaveformVAE",
+    "latent flow matching": "ours.LatentFlowMatching",
+    "rave": "rave.Rave",
+    "soundstream": "soundstream.SoundStream",
+    "transformer": "transformer.TokenTransformer",
+    "melgan": "melgan.MelGAN",
+    "hifigan": "hifigan.HiFiGAN",
+    "ddsp": "ddsp.DDSP",
+    "wavenet": "wavenet.WaveNet",
+    "nsynth": "nsynth.WaveNetAutoencoder",
+    "wavegan": "wavegan.WaveGAN",
+    "gansynth": "gansynth.GANSynth",
+    "drumgan": "drumgan.DrumGAN",
+    "crash": "crash.WaveDiffusion",
+    "genetic search": "genetic.GeneticSearch",
+    "settings regressor": "regressor.SettingsRegressor",
+}
+
+
+def load_baseline(name: str) -> type[Baseline]:
+    "A system of others, by name."
+    if name not in BASELINES:
+        raise Refused(f"there is no baseline {name!r}: {did_you_mean(name, BASELINES)}")
+    module, kind = BASELINES[name].split(".")
+    return getattr(import_module(f"samplevae.baselines.{module}"), kind)
 
 # %% ../nbs/76_baseline_runs.ipynb #d3945afe
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +199,7 @@ def measure_system(system: Baseline, store: Store, held: Store, folder: Path) ->
         figure.savefig(beside, format="png", dpi=60), plt.close(figure)
     return row
 
-# %% ../nbs/76_baseline_runs.ipynb #7da54195
+# %% ../nbs/76_baseline_runs.ipynb #5fb1ed35
 def run_training(config: BaselineConfig, store: Store, out: Path, training: tuple[str, int]) -> dict[str, Any]:
     "Train and measure one system, or read what was measured before with the same settings."
     (name, seed), settings = (
@@ -225,3 +258,20 @@ def run_baselines(
                 said = f"failed: {row['failed']}" if "failed" in row else f"{row['steps']} steps"
                 print(f"{number} of {len(trainings)}: {training[0]}, seed {training[1]}, {said}", file=sys.stderr)
     return rows
+
+# %% ../nbs/76_baseline_runs.ipynb #afbd78ee
+BASELINE_RESULTS = CLONE / "outputs/results/baselines.json"
+
+
+def show_baseline(name: str) -> None:
+    "What was measured of a system, and a picture of ten of its sounds; a line where nothing was."
+    from IPython.display import Image, display
+
+    rows = [row for row in read_json(BASELINE_RESULTS, {"rows": []})["rows"] if row["baseline"] == name]
+    if not rows:
+        print(f"{name} has not been measured yet: samplevae baselines nbs/experiments/baselines.yaml --data FOLDER")
+    for row in rows:
+        display({key: format_value(value) for key, value in row.items() if key not in ("baseline", "curve")})
+    picture = BASELINE_RESULTS.parent / f"baselines/{name}.png"
+    if rows and picture.exists():
+        display(Image(picture))

@@ -16,8 +16,8 @@ from typing import Any, TYPE_CHECKING
 # %% ../nbs/77_baseline_table.ipynb #1b26500a
 import pandas as pd
 
-# %% ../nbs/77_baseline_table.ipynb #81623c89
-from .baseline import BASELINE_RESULTS, BASELINES, load_baseline
+# %% ../nbs/77_baseline_table.ipynb #29be44a1
+from .baseline_runs import BASELINE_RESULTS, BASELINES, load_baseline
 from .display import COLOURS
 from .files import CLONE, read_json
 from .report import format_value

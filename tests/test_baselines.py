@@ -6,7 +6,8 @@ import pytest
 import torch
 from conftest import CLONE
 
-from samplevae.baseline import BASELINES, Baseline, Clock, Diverged, load_baseline
+from samplevae.baseline import Baseline, Clock, Diverged
+from samplevae.baseline_runs import BASELINES, load_baseline
 from samplevae.config import Config
 from samplevae.dataset import prepare_store
 from samplevae.runs import Run
