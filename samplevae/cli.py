@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPTION_OF_SETTING', 'parse_changes', 'gather_changes', 'run_or_train', 'evaluate_command', 'generate_command',
-           'run_to_play', 'play_command', 'read_yaml', 'read_listening', 'listen_command', 'baselines_command',
-           'dispatch', 'main']
+           'run_to_play', 'play_command', 'read_listening', 'listen_command', 'baselines_command', 'dispatch', 'main']
 
 # %% ../nbs/98_cli.ipynb #8625d202
 import argparse
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 # %% ../nbs/98_cli.ipynb #2925b1ec
-from .batches import read_experiment, run_batch
+from .batches import Experiment, add_embedding, read_experiment, read_yaml, run_batch, run_chapter
 from .config import list_settings, open_run
 from samplevae.experiments import (
     StageFailed,
@@ -30,7 +29,7 @@ from samplevae.experiments import (
 from .files import read_json
 from .options import build_parser
 from .report import text_table
-from .runs import is_run, newest_run
+from .runs import Run, is_run, newest_run
 from .settings import Refused, Stopped, did_you_mean
 from .sources import parse_source
 from .vae import locate
@@ -144,17 +143,6 @@ def play_command(options: argparse.Namespace) -> None:
     options.no_browser or webbrowser.open(page.resolve().as_uri())
 
 # %% ../nbs/98_cli.ipynb #a15d9660
-def read_yaml(path: Path) -> Any:
-    "What a YAML file holds."
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(path.expanduser().read_text("utf-8"))
-    except (OSError, YAMLError, ValueError, RecursionError) as error:
-        raise Refused(f"cannot read {path}: {' '.join(str(error).split())}") from None
-
-
 def read_listening(path: Path) -> dict[str, Any]:
     "A YAML file -> what `listening_test` takes: `runs`, and what else should not be as usual."
     content = read_yaml(path)
@@ -204,7 +192,6 @@ def baselines_command(options: argparse.Namespace) -> int:  # exit code
     "Options -> the trainings that are left to do, their table, and a page of it."
     from samplevae.baseline_runs import BaselineConfig, run_baselines
     from samplevae.baseline_table import baseline_results_path
-    from samplevae.batches import Experiment, run_chapter
 
     content = read_yaml(options.experiment)
     if not isinstance(content, dict):
@@ -216,6 +203,13 @@ def baselines_command(options: argparse.Namespace) -> int:  # exit code
         given["data"] = options.data
     BaselineConfig.refuse_unknown(given)
     config, results = BaselineConfig(**given), baseline_results_path(out)
+    if options.add_embedding:
+        from samplevae.dataset import prepare_store
+        from samplevae.later_embeddings import add_to_baselines
+
+        add_to_baselines(out, results, prepare_store(Run(out, config)), options.add_embedding)
+        print(f"rows    {results}")
+        return 0
     failed = [row for row in run_baselines(config, out, results, options.jobs, options.fresh) if "failed" in row]
     run_chapter(Experiment(out, {}, "77_baseline_table"))
     print(f"\n{len(failed)} failed" * bool(failed) + f"\nrows    {results}\nreport  {out / 'report.html'}")
@@ -250,6 +244,9 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
         print(run_or_train(options), end="\n" * is_first_process())
     else:
         experiment = read_experiment(options.experiment, options.data)
+        if options.add_embedding:
+            print(f"rows    {add_embedding(experiment, options.add_embedding)}")
+            return 0
         failures = run_batch(experiment, options.fresh, options.jobs)
         done, count = len(experiment.configs) - len(failures), len(experiment.configs)
         report = f"\nreport  {experiment.out / 'report.html'}" * bool(experiment.chapter and done)

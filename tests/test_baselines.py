@@ -1,5 +1,6 @@
 "Systems of others, in small: each learns for a few steps, makes sounds, and says what it cannot do."
 
+import json
 import math
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 from conftest import CLONE
 
 from samplevae.baseline import Baseline, Clock, Diverged
-from samplevae.baseline_runs import BASELINES, load_baseline
+from samplevae.baseline_runs import BASELINES, BaselineConfig, load_baseline, run_training
 from samplevae.config import Config
 from samplevae.dataset import prepare_store
+from samplevae.later_embeddings import add_to_baselines
 from samplevae.runs import Run
 from samplevae.settings import Refused
 
@@ -109,3 +111,62 @@ def test_each_system_has_a_chapter():
     chapters = "".join(path.read_text() for path in (CLONE / "nbs/baselines").glob("*.ipynb"))
     for name in BASELINES:
         assert f'show_baseline(\\"{name}\\")' in chapters, name
+
+
+ALL = {"most_steps": 2, "most_sounds": 24, "seconds": 0.4, "sample_rate": 16_000, "num_clips": 240, "kinds": "drums"}
+
+
+@pytest.mark.long
+def test_an_experiment_goes_on_where_it_was_and_takes_another_embedding_later(tmp_path, command, monkeypatch):
+    file, out = tmp_path / "some.yaml", tmp_path / "out"
+    file.write_text("minutes: 1\nseeds: '1'\nbaselines: nearest, ddsp, wavegan\n")
+    options = [f"--set={name}={value}" for name, value in ALL.items()]
+    monkeypatch.setattr("samplevae.baseline_runs.find_aisfx_checkpoint", lambda: None)
+    monkeypatch.setattr("samplevae.cli.run_chapter", lambda experiment: None)
+    done = command("baselines", file, "--out", out, *options)
+    rows = {row["baseline"]: row for row in json.loads((out / "baselines.json").read_text())["rows"]}
+    assert done.returncode == 0 and "report" in done.stdout
+    assert {*rows} == {"real, held out", "nearest", "ddsp", "wavegan"}
+    assert rows["nearest"]["copies"] > 0.3 > rows["wavegan"]["copies"] == 0, "what copies is found out"
+    assert rows["nearest"]["memorised"] > 0.8
+    assert rows["nearest"]["nearest to their own"]["value"] < 1 and rows["ddsp"]["steps"] == 2
+    assert "Fréchet, mel" in rows["wavegan"] and "spectral distance" not in rows["wavegan"]
+    assert rows["real, held out"]["Fréchet, mel"] < rows["wavegan"]["Fréchet, mel"]
+    assert rows["ddsp"]["curve"] and (out / "ddsp,seed=1/ten.png").exists()
+    for folder in out.glob("*,seed=1"):
+        (folder / "marked").touch()
+    kept = (out / "wavegan,seed=1/row.json").stat().st_mtime_ns
+    assert command("baselines", file, "--out", out, *options).returncode == 0
+    assert (out / "wavegan,seed=1/row.json").stat().st_mtime_ns == kept, "what is measured is not trained again"
+    again = tmp_path / "again.json"
+    again.write_text((out / "baselines.json").read_text())
+    store = prepare_store(Run(out, BaselineConfig(**ALL)))
+    later = {row["baseline"]: row for row in add_to_baselines(out, again, store, "drumnet")}
+    assert later["wavegan"]["Fréchet, drumnet"] == pytest.approx(rows["wavegan"]["Fréchet, drumnet"], rel=1e-3)
+    assert later["ddsp"].get("Fréchet, drumnet") is None, "it generates nothing"
+
+
+def test_a_system_that_fails_leaves_a_line(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("samplevae.baseline_runs.load_baseline", lambda name: Exploding)
+    config = BaselineConfig(most_steps=5, baselines="wavegan")
+    row = run_training(config, store, tmp_path, ("wavegan", 1))
+    assert row["failed"] == "Exploding diverged in step 3: its loss is nan"
+    assert run_training(config, store, tmp_path, ("wavegan", 1)) == row, "and is not tried again with the same settings"
+
+
+@pytest.mark.parametrize(
+    "content, text",
+    [
+        ("baselines: wavgan", "did you mean 'wavegan'"),
+        ("seeds: one", "takes whole numbers"),
+        ("minuts: 3", "did you mean 'minutes'"),
+        ("minutes: 0", "minutes"),
+        ("- 3", "needs names and values"),
+        ("num_clips: 20", "32 sounds to train on"),
+    ],
+)
+def test_what_a_file_cannot_ask_for_is_refused_in_a_line(content, text, tmp_path, command):
+    file = tmp_path / "some.yaml"
+    file.write_text(content)
+    done = command("baselines", file, "--out", tmp_path / "out", "--set", "seconds=0.3")
+    assert done.returncode == 2 and text in done.stderr.splitlines()[-1], done.stderr

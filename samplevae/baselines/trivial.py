@@ -36,7 +36,7 @@ class Untrained(WaveformVAE):
     def step(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
         return {}
 
-# %% ../../nbs/baselines/02_trivial.ipynb #d1f439fc
+# %% ../../nbs/baselines/02_trivial.ipynb #47710658
 class NearestWithNoise(Baseline):
     "Training sounds, with a little noise."
 
@@ -57,7 +57,7 @@ class NearestWithNoise(Baseline):
     def with_noise(self, rows: Tensor) -> Tensor:  # (B,) -> (B, T)
         "Training sounds by number."
         x = self.clips[rows].float() / 32767
-        return x + 0.01 * x.abs().amax(1, keepdim=True) * torch.randn_like(x)
+        return x * (1 + 0.01 * torch.randn_like(x))
 
     def bring_back(self, x: Tensor) -> Tensor:  # (B, T) -> (B, T)
         points = log_mel(x, self.rate).flatten(1)
