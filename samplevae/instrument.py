@@ -243,7 +243,7 @@ def html_page(title: str, body: str, style: str, script: str, data: dict[str, st
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">\n'
         f"<title>{title}</title>\n<style>{style}</style>\n{body}{''.join(texts)}"
         f'<script type="module">{script}</script>\n</html>\n'
     )

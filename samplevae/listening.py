@@ -75,6 +75,7 @@ def make_test(
     key |= {
         "items": {code: name for name, code in items.items()},
         "systems": {code: name for name, code in codes.items()},
+        "asked": sorted({f"{one['item']} {one['system']}" for one in listed}),
     }
     return page, sounds, key
 
@@ -91,7 +92,7 @@ def listening_page(page: dict[str, Any], sounds: dict[str, str]) -> str:
 def read_key(folder: Path) -> dict[str, Any]:
     "The key to the codes of a test that was written."
     path = folder / "test.json"
-    kinds = {"id": str, "title": str, "kind": str, "length": int, "items": dict, "systems": dict}
+    kinds = {"id": str, "title": str, "kind": str, "length": int, "items": dict, "systems": dict, "asked": list}
     try:
         key = read_json(path)
     except (Refused, RecursionError):
@@ -135,6 +136,8 @@ def check_answer(answer: dict[str, Any], key: dict[str, Any]) -> str:
         not isinstance(answer.get("system"), str) or answer["system"] not in key["systems"]
     ):
         return f"of an unknown system {answer.get('system')!r}"
+    if key["kind"] != "mushra" and f"{answer['item']} {answer['system']}" not in key["asked"]:
+        return "of a question that was not asked"
     if key["kind"] == "abx":
         return "" if isinstance(answer.get("right"), bool) else "a choice that is none"
     ratings = answer.get("ratings") if key["kind"] == "mushra" else {"one": answer.get("rating")}
@@ -231,6 +234,8 @@ def write_webmushra(folder: Path, kind: str, stimuli: Sequence[Stimulus], rate: 
 
     if is_run(folder.parent):
         raise Refused(f"{folder.parent} is the folder of a run: give another one, --out FOLDER")
+    if folder.exists() and any(folder.iterdir()):
+        raise Refused(f"{folder} is there already, perhaps in use: give another folder, --out FOLDER")
     if kind == "similarity":
         raise Refused("webMUSHRA has no page for 'similarity': take mos, mushra or abx")
     paths = {}

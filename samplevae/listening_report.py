@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = ['plot_opinions', 'analyse_listening']
 
 # %% ../nbs/74_listening_report.ipynb #414df30a
+import sys
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -47,6 +48,7 @@ def plot_opinions(rows: list[dict[str, Any]], scale: tuple[float, float], what: 
 def analyse_listening(folder: Path) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
     "The answers in the folder of a test -> report.html and its tables."
     ratings, excluded, key = read_ratings(folder)
+    print(f"{len(ratings)} ratings: their model and its intervals take up to a minute ...", file=sys.stderr)
     run, kind = Run(folder, Settings()), key["kind"]
     if kind == "abx":
         tables = {"abx": abx_rows(ratings)}

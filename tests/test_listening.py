@@ -302,6 +302,8 @@ def test_webmushra_finds_what_its_file_names(kind, stimuli, tmp_path):
     assert len(trials) - 1 == {"mos": 1, "mushra": 8, "abx": 16}[kind]
     with pytest.raises(Refused, match="similarity"):
         write_webmushra(tmp_path / "other", "similarity", stimuli, RATE, "")
+    with pytest.raises(Refused, match="there already"):
+        write_webmushra(tmp_path / "short", kind, stimuli, RATE, "Short")
 
 
 # -- what comes back
@@ -365,6 +367,11 @@ def test_an_answer_that_is_none_is_refused(wrong, stimuli):
     mushra = make_test("mushra", stimuli, RATE)
     with pytest.raises(Refused, match="not of all systems"):
         check_result(answered(mushra) | {"answers": [{"item": [*mushra[2]["items"]][0], "ratings": {}}]}, mushra[2])
+    abx = make_test("abx", stimuli, RATE)  # the real sound is always one of the two, and never asked for
+    real = next(code for code, name in abx[2]["systems"].items() if name == REAL)
+    answer = {"item": [*abx[2]["items"]][0], "system": real, "right": True}
+    with pytest.raises(Refused, match="not asked"):
+        check_result(answered(abx) | {"answers": [answer]}, abx[2])
 
 
 def test_a_damaged_result_is_never_written_over_and_a_damaged_key_is_named(stimuli, tmp_path):
@@ -525,7 +532,7 @@ def test_a_run_becomes_a_test_and_its_answers_a_report(smoke_run, tmp_path, comm
     for who in range(5):
         answers = [
             {"item": item, "system": system, "rating": int(draw.integers(1, 3)) + 3 * (name == REAL) + (name != ANCHOR)}
-            for item, title in key["items"].items() for system, name in key["systems"].items() if (" prior" in title) == (" prior" in name)
+            for item in key["items"] for system, name in key["systems"].items() if f"{item} {system}" in key["asked"]
         ]  # fmt: skip
         answers = [answer | {"rating": min(5, answer["rating"])} for answer in answers][: 2 * key["length"]]
         keep_result(out, {"test": key["id"], "kind": "mos", "listener": f"l{who}", "consent": True, "headphones": {"right": 6, "of": 6}, "answers": answers})  # fmt: skip

@@ -185,7 +185,7 @@ class Listening {
     const faders = trial.systems.map((stimulus, k) => {
       const output = make("output", { text: "–" });
       const input = make("input", { type: "range", min: 0, max: 100, value: 0, "aria-label": `rating of sound ${k + 1}`, disabled: true, oninput: () => { output.textContent = input.value; input.dataset.set = 1; check(); } });
-      const play = this.playButton(`${k + 1}`, `${k + 1}`, stimulus.sound, () => { input.disabled = false; input.focus(); check(); });
+      const play = this.playButton(`${k + 1}`, "123456789qwertyuiop"[k] ?? "", stimulus.sound, () => { input.disabled = false; input.focus(); check(); });
       return { stimulus, input, play, output };
     });
     const reference = this.playButton("Reference", "0", this.test.references[trial.item]);
