@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['AUGMENTATIONS', 'augment_batch', 'resample_pitch', 'same_label_partner', 'AugmentConfig', 'augment']
+__all__ = ['AUGMENTATIONS', 'augment_batch', 'resample_pitch', 'same_label_partner', 'saturate_batch', 'AugmentConfig', 'augment']
 
 # %% ../nbs/19_augmentation.ipynb #03296252
+import math
 from dataclasses import dataclass
 
 # %% ../nbs/19_augmentation.ipynb #29832d19
@@ -33,6 +34,7 @@ def augment_batch(
     pitch: float = 0.0,  # up to so many semitones higher or lower (and shorter or longer)
     tilt: float = 0.0,  # up to so much brighter or duller, below 1
     mix: float = 0.0,  # up to so much of another sound of the same label
+    drive: float = 0.0,  # up to so much of an amplifier's saturation, which 1 makes strong
     labels: Tensor | None = None,  # (B,), for `mix`; without them, any other will do
 ) -> Tensor:  # (B, T), peaks at most 1
     "Sounds (B, T) -> randomly augmented copies; every augmentation is off unless asked for."
@@ -47,6 +49,8 @@ def augment_batch(
         x = x + chance(mix).abs() * same_label_partner(
             x, torch.zeros(batch, device=device) if labels is None else labels
         )
+    if drive:
+        x = saturate_batch(x, 1 + 9 * chance(drive).abs())
     if tilt:
         x = x - chance(tilt) * F.pad(x, (1, 0))[:, :-1]
     if gain:
@@ -75,8 +79,15 @@ def same_label_partner(x: Tensor, labels: Tensor) -> Tensor:  # (B, T)
     other = torch.multinomial(same + alone[:, None], 1)[:, 0]
     return x[other] * ~alone[:, None]
 
+# %% ../nbs/19_augmentation.ipynb #c2f692b8
+def saturate_batch(x: Tensor, gain: Tensor) -> Tensor:  # (B, T), (B, 1), 1 and more -> (B, T), of the same peaks
+    "Sounds through a soft, lopsided saturation, as of a valve."
+    peak, bias = x.abs().amax(1, keepdim=True).clamp(min=1e-9), 0.2
+    y = (gain * x / peak + bias).tanh() - math.tanh(bias)
+    return y * (peak / y.abs().amax(1, keepdim=True).clamp(min=1e-9))
+
 # %% ../nbs/19_augmentation.ipynb #bd5bbb54
-AUGMENTATIONS = {"gain": 6.0, "polarity": True, "pitch": 1.0, "tilt": 0.3, "mix": 0.3}
+AUGMENTATIONS = {"gain": 6.0, "polarity": True, "pitch": 1.0, "tilt": 0.3, "mix": 0.3, "drive": 0.3}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ __all__ = ['LAION', 'CLAP_CHECKPOINTS', 'fill_to_length', 'htsat', 'ClapAudio', 
 
 # %% ../nbs/42_clap.ipynb #94c18a3d
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -212,6 +213,9 @@ def parse_clap(which: str) -> tuple[str, bool]:
 
 
 EMBEDDINGS["clap"] = lambda which, store, device, run: clap(parse_clap(which)[0], device, zeros=parse_clap(which)[1])
+EMBEDDINGS["transformer"] = lambda which, store, device, run: import_module(
+    "samplevae.audio_transformers"
+).audio_transformer(which, device)
 
 
 def parse_embeddings(text: str) -> list[tuple[str, str]]:  # (kind, which)
@@ -223,14 +227,17 @@ def parse_embeddings(text: str) -> list[tuple[str, str]]:  # (kind, which)
     for kind, which in pairs:
         name = parse_clap(which)[0] if kind == "clap" else which
         known = name in CLAP_CHECKPOINTS if kind == "clap" else which == ""
+        if kind == "transformer":
+            known = Path(name).expanduser().joinpath("config.json").is_file()
         if not known and not (kind in ("drumnet", "clap") and Path(name).expanduser().is_file()):
             others = f"; there are clap:{', clap:'.join(CLAP_CHECKPOINTS)}" * (kind == "clap")
+            others += "; name the folder of one, with its config.json" * (kind == "transformer")
             raise Refused(f"there is no embedding {kind}:{which}{others}")
     if not pairs:
         raise Refused(f"name at least one embedding: {', '.join(EMBEDDINGS)}")
     return pairs
 
-
+# %% ../nbs/42_clap.ipynb #1481dfa7
 def require_checkpoints(text: str) -> None:
     "Fetch the CLAP checkpoints that a text names, or refuse, before any other work is done."
     for kind, which in parse_embeddings(text):

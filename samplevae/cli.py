@@ -238,6 +238,13 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
         play_command(options)
     elif options.command == "listen":
         listen_command(options)
+    elif options.command == "cut":
+        from samplevae.cutting import cut_song
+
+        cut = cut_song(
+            options.song.expanduser(), options.folder.expanduser(), 44_100, options.seconds, options.separated
+        )
+        print(f"{len(cut)} one-shots  {options.folder}")
     elif options.command == "baselines":
         return baselines_command(options)
     elif options.command in ("run", "train"):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['onset_time', 'decay_time', 'mel_filters', 'log_mel', 'pitch_error', 'attack_levels', 'attack_error',
-           'level_after_end', 'reconstruction_metrics', 'recognised']
+           'level_after_end', 'error_to_signal', 'reconstruction_metrics', 'recognised']
 
 # %% ../nbs/31_reconstruction.ipynb #c8137bc1
 import math
@@ -80,6 +80,12 @@ def level_after_end(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (B, T) each -
     loudest = (power * later).amax(1).sqrt() / peak.clamp(min=1e-9)
     return torch.where(later.any(1) & (peak > 0), 20 * loudest.clamp(min=1e-6).log10(), math.nan)
 
+# %% ../nbs/31_reconstruction.ipynb #63eced5c
+def error_to_signal(x: Tensor, y: Tensor, pre_emphasis: float = 0.0) -> Tensor:  # (B, T) each -> (B,)
+    "The energy of the difference, as a part of the sound's; `pre_emphasis` (amplifiers: 0.95) lifts high frequencies first."
+    x, y = (F.pad(part, (1, 0))[:, 1:] - pre_emphasis * F.pad(part, (1, 0))[:, :-1] for part in (x, y))
+    return (x - y).square().sum(1) / (x.square().sum(1) + 1e-9)
+
 # %% ../nbs/31_reconstruction.ipynb #b8fb495f
 def reconstruction_metrics(
     x: Tensor,  # (B, T), the truth
@@ -93,7 +99,7 @@ def reconstruction_metrics(
         "spectral distance": spectral_distance(x[:, None], y[:, None]),
         "log-mel, dB": (log_mel(x, rate) - log_mel(y, rate)).abs().mean((1, 2)),
         "SI-SDR, dB": 10 * ratio.log10(),
-        "error to signal": (x - y).square().sum(1) / (x.square().sum(1) + 1e-9),
+        "error to signal": error_to_signal(x, y),
         "onset, ms": 1e3 * (onset_time(x, rate) - onset_time(y, rate)).abs(),
         "decay, ms": 1e3 * (decay_time(x, rate) - decay_time(y, rate)).abs(),
         "spectral peak, semitones": pitch_error(x, y, rate),

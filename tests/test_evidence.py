@@ -31,6 +31,7 @@ from transformers import (
 
 from samplevae import metrics
 from samplevae.aisfx import aisfx_levels, find_aisfx_checkpoint, load_aisfx
+from samplevae.audio_transformers import audio_transformer
 from samplevae.clap import (
     clap,
     htsat,
@@ -810,3 +811,14 @@ def test_the_attack_error_of_a_short_sound_is_not_thinned_by_silence(millisecond
     click = torch.zeros(1, 4410)
     click[0, -1] = 1
     assert attack_error(click, 0 * click, 44_100) > 20
+
+
+@pytest.mark.parametrize("content", ["nothing", "a config alone"])
+def test_a_folder_without_an_audio_transformer_is_refused_in_a_line(content, tmp_path):
+    if content == "a config alone":
+        (tmp_path / "config.json").write_text('{"model_type": "data2vec-audio"}')
+        with pytest.raises(Refused, match="holds no audio transformer"):
+            audio_transformer(tmp_path)
+    else:
+        with pytest.raises(Refused, match="name the folder of one"):
+            parse_embeddings(f"mel, transformer:{tmp_path}")

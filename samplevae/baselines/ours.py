@@ -61,6 +61,7 @@ class WaveformVAE(Baseline):
         terms = loss_terms(self.learning, x[:, None, : self.learning.length], self.config)
         loss = reconstruction_loss(terms, self.config) + measured_loss(terms, self.config)
         loss = loss + regularization(terms, self.config, kl_warmup(round(1000 * self.share), 1000))
+        loss = loss + self.more_terms(x[:, None, : self.learning.length], labels)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -82,6 +83,12 @@ def finish(self: WaveformVAE, train: Store) -> None:
     with torch.enable_grad():
         self.prior = self.prior_kind.fit(sounds, PriorConfig(prior_steps=3000))
         self.prior.classifier = fit_classifier(sounds, train.table.label.tolist())
+
+
+@patch
+def more_terms(self: WaveformVAE, x: Tensor, labels: Tensor) -> Tensor:  # (B, 1, T), (B,)
+    "What else is minimised: nothing, but a subclass may have more to ask."
+    return x.new_zeros(())
 
 
 @patch
