@@ -38,8 +38,11 @@ FOLLOWS = {"baselines": "75_baseline.ipynb"}
 def list_chapters() -> list[Path]:
     "The front page, then all chapters in order."
 
-    def place(chapter: Path) -> tuple[bool, str, str]:  # those in a folder follow the chapter that introduces them
-        return chapter.stem != "index", FOLLOWS.get(chapter.parent.name, chapter.name), chapter.name
+    def place(
+        chapter: Path,
+    ) -> tuple[bool, str, bool, str]:  # those in a folder follow the chapter that introduces them
+        within = chapter.parent.name in FOLLOWS
+        return chapter.stem != "index", FOLLOWS.get(chapter.parent.name, chapter.name), within, chapter.name
 
     return sorted([*NOTEBOOKS.glob("*.ipynb"), *(NOTEBOOKS / "baselines").glob("*.ipynb")], key=place)
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 # %% ../../nbs/baselines/03_rave.ipynb #5b6c40a9
 from .ours import WaveformVAE
-from ..vae import SampleVAE
 
 # %% ../../nbs/baselines/03_rave.ipynb #06f4fbf8
 class Rave(WaveformVAE):
