@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Clock', 'Diverged', 'Baseline', 'descend', 'TrainingSounds', 'set_rates']
+__all__ = ['Clock', 'Diverged', 'Baseline', 'descend', 'TrainingSounds', 'set_rates', 'MovingAverage']
 
 # %% ../nbs/75_baseline.ipynb #a4547ff5
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 # %% ../nbs/75_baseline.ipynb #fb38c5d0
 import numpy as np
@@ -29,10 +28,7 @@ from .embeddings import resample_batch
 from .phases import epoch_order
 from .runs import Progress
 from .settings import Refused, did_you_mean
-
-# %% ../nbs/75_baseline.ipynb #b8625d07
-if TYPE_CHECKING:
-    from samplevae.store import Store
+from .store import Store
 
 # %% ../nbs/75_baseline.ipynb #cae00ec7
 class Clock:
@@ -74,6 +70,10 @@ class Baseline(nn.Module):
     at_once = 32  # how many sounds are made at once
     slow = False  # whether sounds are made sample by sample
     ready = True  # whether sounds can be drawn before the training is finished
+    uses_sounds = True  # whether a step looks at the training sounds
+    ema_decay = 0.99  # of the moving average of the weights, which makes the sounds; 0: none
+    reserve = 0.0  # the share of the time that is left for `finish`
+    numbers = 0  # how many numbers describe a sound for it, where it brings sounds back
 
     def __init__(self, sample_rate: int, length: int, labels: Sequence[str] = ("",)) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Baseline(nn.Module):
         self.optimizers = [AdamW(self.parameters(), self.learning_rate, betas=(0.9, 0.99))]
 
     def finish(self, train: Store) -> None:
-        "What is left to do when the steps are done; its time counts."
+        "What is left to do when the steps are done, in the time that is reserved."
 
 # %% ../nbs/75_baseline.ipynb #ae6c2441
 @patch(cls_method=True)
@@ -123,7 +123,7 @@ def draw(self: Baseline, labels: Tensor, pitch: Tensor | None) -> Tensor:  # (B,
 
 @patch(as_prop=True)
 def size(self: Baseline) -> int:
-    "How many parameters there are, of what makes sounds."
+    "How many parameters there are, without those of discriminators."
     return sum(weight.numel() for weight in self.parameters())
 
 # %% ../nbs/75_baseline.ipynb #6f520fc8
@@ -182,7 +182,33 @@ def set_rates(baseline: Baseline) -> None:
     for group in (group for optimizer in baseline.optimizers for group in optimizer.param_groups):
         group["lr"] = group.setdefault("peak", group["lr"]) * fall * min(1.0, (baseline.done + 1) / 50)
 
-# %% ../nbs/75_baseline.ipynb #3a106c63
+# %% ../nbs/75_baseline.ipynb #7d0d7aa6
+class MovingAverage:
+    "The moving average of a system's weights, which takes their place while sounds are made."
+
+    def __init__(self, baseline: Baseline) -> None:
+        self.decay, self.weights = baseline.ema_decay, [*baseline.parameters()]
+        self.average = [weight.detach().clone() for weight in self.weights]
+
+    def update(self, step: int) -> None:
+        "After a step: a little towards the present weights."
+        decay = min(self.decay, (1 + step) / (10 + step))
+        if self.weights:
+            torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
+
+    def swap(self) -> None:
+        "Weights for their average, and back."
+        for weight, other in zip(self.weights, self.average, strict=True) if self.decay else ():
+            weight.data, other.data = other.data, weight.data
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        "For a while the average is in place."
+        self.swap()
+        yield
+        self.swap()
+
+# %% ../nbs/75_baseline.ipynb #80dbe5cd
 @patch
 def fit(
     self: Baseline,
@@ -198,26 +224,29 @@ def fit(
     sounds, progress, eighths = TrainingSounds(self, train, seed), Progress(name, 1000), 1
     self.label_shares.copy_(torch.bincount(sounds.codes, minlength=len(self.labels)) / len(train))
     self.train(), self.prepare(train)
-    clock = Clock(minutes, most_steps, self.label_shares.is_cuda)
+    clock, average = Clock(minutes, most_steps, self.label_shares.is_cuda), MovingAverage(self)
     while self.share < 1 and (self.optimizers or not self.done):
         torch.manual_seed(hash((seed, self.done)) % 2**32)
         set_rates(self)
-        losses = {key: float(loss) for key, loss in self.step(*sounds.batch(self.done, self.batch_size)).items()}
+        batch = sounds.batch(self.done, self.batch_size) if self.uses_sounds else (None, None)
+        losses = {key: float(loss) for key, loss in self.step(*batch).items()}
+        average.update(self.done)
         self.done, self.minutes = self.done + 1, clock.spent()
         if broken := [key for key, loss in losses.items() if not math.isfinite(loss)]:
             raise Diverged(f"{name} diverged in step {self.done}: its {broken[0]} is {losses[broken[0]]}")
         self.curve.append({"minutes": self.minutes} | losses)
-        self.share = clock.share(self.done)
+        self.share = max(clock.share(self.done) if most_steps else 0.0, clock.spent() / minutes / (1 - self.reserve))
         progress.update(min(1000, round(1000 * self.share)), **losses)
         if watch and self.share >= eighths / 8:
             eighths = math.floor(8 * self.share) + 1
-            with clock.paused():
+            with clock.paused(), average.in_place():
                 watch(self.eval()), self.train()
+    average.swap()
     self.eval().finish(train)
     self.minutes = clock.spent()
     return self
 
-# %% ../nbs/75_baseline.ipynb #419b1afa
+# %% ../nbs/75_baseline.ipynb #0b7b7aa8
 @patch
 @torch.no_grad()
 def reconstruct(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, T)

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['BASELINES', 'BASELINE_RESULTS', 'load_baseline', 'BaselineConfig', 'mean_error', 'reconstruction_scores',
+__all__ = ['BASELINES', 'load_baseline', 'BaselineConfig', 'mean_error', 'low_log_mel_error', 'reconstruction_scores',
            'generation_scores', 'seconds_for_one', 'watch_quality', 'plot_ten', 'measure_system', 'run_training',
-           'row_of_real', 'run_baselines', 'show_baseline']
+           'row_of_real', 'run_baselines']
 
 # %% ../nbs/76_baseline_runs.ipynb #6e8c012f
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -32,9 +33,9 @@ from .aisfx import aisfx, find_aisfx_checkpoint
 from .baseline import Baseline, Diverged
 from .dataset import DataConfig, prepare_store
 from .display import spectrogram_rows
-from .embeddings import Embedding, drumnet_for_store, mel
+from .embeddings import Embedding, drumnet_for_store, mel, resample_batch
 from .evaluation import mean_with_interval
-from .files import CLONE, atomic_write, read_json, write_json
+from .files import atomic_write, read_json, write_json
 from .flow_results import embed_and_score
 from .labels import label_accuracy
 from .losses import spectral_distance
@@ -42,7 +43,6 @@ from .monitoring import held_out
 from .novelty import find_copies, memorised
 from .parallel import end_with_parent, results_in_order
 from .reconstruction import log_mel, recognised
-from .report import format_value
 from .runs import Run, hardware, median_seconds
 from .settings import LazyModule, Refused, RunConfig, did_you_mean, parse_names, setting
 
@@ -107,20 +107,28 @@ class BaselineConfig(DataConfig, RunConfig):
         names = parse_names(self.baselines, BASELINES, "baseline")
         return [(name, int(seed)) for seed in self.seeds.split(",") for name in names]
 
-# %% ../nbs/76_baseline_runs.ipynb #a2e52d17
+# %% ../nbs/76_baseline_runs.ipynb #e0624441
 def mean_error(values: Tensor, groups: np.ndarray) -> dict[str, float]:  # (n,) each
     "A mean over sounds and its interval."
     score = mean_with_interval(values, groups)
     return {"value": float(score), "low": score.low, "high": score.high}
 
 
+def low_log_mel_error(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (n, T) each -> (n,), dB
+    "The log-mel error of what lies below 8 kHz."
+    a, b = (log_mel(resample_batch(part, rate, min(rate, 16_000)), min(rate, 16_000)) for part in (x, y))
+    return (a - b).abs().mean((1, 2))
+
+
 def reconstruction_scores(x: Tensor, y: Tensor, groups: np.ndarray, rate: int) -> dict[str, Any]:  # (n, T) each
     "How near sounds came back, in three measures."
     pairs = [*zip(x.split(32), y.split(32), strict=True)]
     errors = torch.cat([(log_mel(a, rate) - log_mel(b, rate)).abs().mean((1, 2)) for a, b in pairs])
+    low_errors = torch.cat([low_log_mel_error(*pair, rate) for pair in pairs])
     distances = torch.cat([spectral_distance(a[:, None], b[:, None]) for a, b in pairs])
     return {
         "nearest to their own": mean_error(recognised(x, y, rate).double(), groups),
+        "log-mel up to 8 kHz, dB": mean_error(low_errors, groups),
         "log-mel, dB": mean_error(errors, groups),
         "spectral distance": mean_error(distances, groups),
     }
@@ -176,13 +184,14 @@ def plot_ten(held: Tensor, back: Tensor | None, new: Tensor | None, rate: int) -
     rows += [("back", back[:10])] if back is not None else []
     return spectrogram_rows(rows + ([("new", new[:10])] if new is not None else []), rate)
 
-# %% ../nbs/76_baseline_runs.ipynb #76726e1f
+# %% ../nbs/76_baseline_runs.ipynb #00676c1d
 def measure_system(system: Baseline, store: Store, held: Store, folder: Path) -> dict[str, Any]:
     "A trained system -> its row; its sounds and a picture of ten are in the folder."
     train, x = store.split("train"), held.sounds()
     by = {"mel": mel(), "drumnet": drumnet_for_store(store)} | ({"aisfx": aisfx()} if find_aisfx_checkpoint() else {})
     reference = {name: embedding.embed(train.sounds(), store.rate) for name, embedding in by.items()}
     row: dict[str, Any] = {"millions": system.size / 1e6, "steps": system.done, "minutes": system.minutes}
+    row |= {"numbers": system.numbers} if system.reconstructs else {}
     back = system.reconstruct(x) if system.reconstructs else None
     new = system.generate(len(x), seed=0) if system.generates else None
     if back is not None:
@@ -204,7 +213,12 @@ def run_training(config: BaselineConfig, store: Store, out: Path, training: tupl
     "Train and measure one system, or read what was measured before with the same settings."
     (name, seed), settings = (
         training,
-        {"minutes": config.minutes, "most_steps": config.most_steps, "sounds": len(store)},
+        {
+            "minutes": config.minutes,
+            "most_steps": config.most_steps,
+            "sounds": len(store),
+            "most_sounds": config.most_sounds,
+        },
     )
     folder, about = out / f"{name},seed={seed}", {"baseline": name, "seed": seed}
     kept = read_json(folder / "row.json", {})
@@ -221,17 +235,22 @@ def run_training(config: BaselineConfig, store: Store, out: Path, training: tupl
         system.fit(store, config.minutes, config.most_steps, seed, watch_quality(curve, some, points, by))
         row = about | measure_system(system, store, held, folder) | {"curve": curve}
     except (Diverged, Refused, RuntimeError, ValueError, MemoryError) as error:
-        row = about | {"failed": str(error).splitlines()[0], "curve": curve}
+        return about | {"failed": str(error).splitlines()[0], "curve": curve}  # is tried again the next time
     write_json(folder / "row.json", {"settings": settings, "row": row})
     return row
 
-# %% ../nbs/76_baseline_runs.ipynb #58f25f62
+# %% ../nbs/76_baseline_runs.ipynb #9011bd9d
 def row_of_real(store: Store, most: int) -> dict[str, Any]:
     "The row of held-out sounds."
     held, train = held_out(store).sample(most), store.split("train")
     by = {"mel": mel(), "drumnet": drumnet_for_store(store)} | ({"aisfx": aisfx()} if find_aisfx_checkpoint() else {})
     reference = {name: embedding.embed(train.sounds(), store.rate) for name, embedding in by.items()}
-    row = embed_and_score(held.sounds(), reference, by, store.rate)
+    x, known = held.sounds(), train.sample(2000).sounds()
+    row: dict[str, Any] = embed_and_score(x, reference, by, store.rate)
+    halves = [by["mel"].embed(part, store.rate) for part in (x[::2], x[1::2])]
+    row["memorised"] = float(memorised(reference["mel"], *halves))
+    shares, _, limit = find_copies(known, x[:64], x[64:128] if len(x) >= 128 else x[:64], store.rate)
+    row["copies"] = float((shares > limit).mean())
     return {"baseline": "real, held out", "seed": 0} | row | {"curve": []}
 
 
@@ -251,27 +270,14 @@ def run_baselines(
         about |= {"minutes": config.minutes, "sounds": len(train), "held out": min(len(held), config.most_sounds)}
         rows = [row_of_real(store, config.most_sounds)]
         work, trainings = partial(run_training, config, store, run.path), config.trainings()
-        with ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent) as pool:
-            for number, (training, row) in enumerate(results_in_order(pool, work, trainings, 2 * jobs), 1):
-                rows.append(row)
-                write_json(results, about | {"rows": rows})
-                said = f"failed: {row['failed']}" if "failed" in row else f"{row['steps']} steps"
-                print(f"{number} of {len(trainings)}: {training[0]}, seed {training[1]}, {said}", file=sys.stderr)
+        try:
+            with ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent) as pool:
+                for number, (training, row) in enumerate(results_in_order(pool, work, trainings, 2 * jobs), 1):
+                    rows.append(row)
+                    write_json(results, about | {"rows": rows})
+                    said = f"failed: {row['failed']}" if "failed" in row else f"{row['steps']} steps"
+                    print(f"{number} of {len(trainings)}: {training[0]}, seed {training[1]}, {said}", file=sys.stderr)
+        except BrokenProcessPool:
+            why = "the process of a training was killed, as happens where memory runs out"
+            raise Refused(f"{why}: the same command goes on, and --jobs 1 needs less") from None
     return rows
-
-# %% ../nbs/76_baseline_runs.ipynb #afbd78ee
-BASELINE_RESULTS = CLONE / "outputs/results/baselines.json"
-
-
-def show_baseline(name: str) -> None:
-    "What was measured of a system, and a picture of ten of its sounds; a line where nothing was."
-    from IPython.display import Image, display
-
-    rows = [row for row in read_json(BASELINE_RESULTS, {"rows": []})["rows"] if row["baseline"] == name]
-    if not rows:
-        print(f"{name} has not been measured yet: samplevae baselines nbs/experiments/baselines.yaml --data FOLDER")
-    for row in rows:
-        display({key: format_value(value) for key, value in row.items() if key not in ("baseline", "curve")})
-    picture = BASELINE_RESULTS.parent / f"baselines/{name}.png"
-    if rows and picture.exists():
-        display(Image(picture))

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['BACK', 'NEW', 'COST', 'NOT_BUILT', 'baseline_results_path', 'read_baselines', 'plain_number', 'table_of', 'left_out',
-           'what_is_simplified', 'plot_curves_of']
+__all__ = ['BASELINE_RESULTS', 'BACK', 'NEW', 'COST', 'NOT_BUILT', 'baseline_results_path', 'read_baselines', 'show_baseline',
+           'plain_number', 'table_of', 'left_out', 'what_is_simplified', 'plot_curves_of']
 
 # %% ../nbs/77_baseline_table.ipynb #1675b3d0
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, TYPE_CHECKING
 import pandas as pd
 
 # %% ../nbs/77_baseline_table.ipynb #29be44a1
-from .baseline_runs import BASELINE_RESULTS, BASELINES, load_baseline
+from .baseline_runs import BASELINES, load_baseline
 from .display import COLOURS
 from .files import CLONE, read_json
 from .report import format_value
@@ -30,7 +30,10 @@ plt = LazyModule("matplotlib.pyplot")
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# %% ../nbs/77_baseline_table.ipynb #a75948cd
+# %% ../nbs/77_baseline_table.ipynb #393f19be
+BASELINE_RESULTS = CLONE / "outputs/results/baselines.json"
+
+
 def baseline_results_path(folder: str | Path) -> Path:
     "Where an experiment's rows are kept: in this repository for its own, beside the trainings for any other."
     own = Path(folder).resolve() == CLONE / "outputs/baselines"
@@ -41,8 +44,22 @@ def read_baselines(path: Path = BASELINE_RESULTS) -> list[dict[str, Any]]:
     "All rows."
     return (read_json(path) or {"rows": []})["rows"]
 
-# %% ../nbs/77_baseline_table.ipynb #c5496664
-BACK = "nearest to their own", "log-mel, dB", "spectral distance"
+# %% ../nbs/77_baseline_table.ipynb #1e6e3b6d
+def show_baseline(name: str) -> None:
+    "What was measured of a system, and a picture of ten of its sounds; a line where nothing was."
+    from IPython.display import Image, display
+
+    rows = [row for row in read_json(BASELINE_RESULTS, {"rows": []})["rows"] if row["baseline"] == name]
+    if not rows:
+        print(f"{name} has not been measured yet: samplevae baselines nbs/experiments/baselines.yaml --data FOLDER")
+    for row in rows:
+        display({key: format_value(value) for key, value in row.items() if key not in ("baseline", "curve")})
+    picture = BASELINE_RESULTS.parent / f"baselines/{name}.png"
+    if rows and picture.exists():
+        display(Image(picture))
+
+# %% ../nbs/77_baseline_table.ipynb #f484ac84
+BACK = "numbers", "nearest to their own", "log-mel, dB", "log-mel up to 8 kHz, dB", "spectral distance"
 NEW = "Fréchet, aisfx", "Fréchet, mel", "Fréchet, drumnet", "coverage, aisfx", "memorised", "copies", "label accuracy"
 COST = "millions", "steps", "seconds for one back", "seconds for one new"
 
@@ -68,7 +85,7 @@ def table_of(rows: list[dict[str, Any]], columns: tuple[str, ...], by: str, best
         table[name] = cells | {"order": group[by].map(plain_number).mean()}
     return pd.DataFrame(table).T.sort_values("order", ascending=best != "high").drop(columns="order").fillna("")
 
-# %% ../nbs/77_baseline_table.ipynb #fe238107
+# %% ../nbs/77_baseline_table.ipynb #231d834e
 NOT_BUILT = {
     "Wave-U-Net": "a network from mixtures to sources (https://arxiv.org/abs/1806.03185): without a bottleneck it passes its input through, and has nothing to generate from",
     "SING": "notes from instrument, pitch and velocity (https://arxiv.org/abs/1810.09785): our sounds have labels and some a pitch, but no instrument's identity, which it looks up; DDSP and GANSynth stand for its task",
@@ -91,7 +108,7 @@ def what_is_simplified() -> pd.DataFrame:
         {"system": name, "paper": kind.paper, "otherwise here": kind.simplified} for name, kind in kinds.items()
     )
 
-# %% ../nbs/77_baseline_table.ipynb #7c66a8b7
+# %% ../nbs/77_baseline_table.ipynb #3cd1e62f
 def plot_curves_of(rows: list[dict[str, Any]]) -> Figure:
     "Quality over processor time, a line for each system."
     columns = ["spectral distance", "KAD, mel"]

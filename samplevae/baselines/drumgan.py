@@ -18,9 +18,7 @@ class DrumGAN(GANSynth):
     "A GAN of complex spectrograms, given descriptors."
 
     paper = "https://arxiv.org/abs/2008.12073"
-    simplified = (
-        "three descriptors of ours in place of AudioCommons' seven; no growing of the networks, 64 to 12 channels"
-    )
+    simplified = "three descriptors of ours in place of AudioCommons' seven; the square root of the magnitude; windows of 512; networks as in gansynth"
     by_label = by_pitch = False
     middle, spread = 0.0, 1.0  # of the descriptors of the training sounds
 

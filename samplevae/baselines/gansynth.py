@@ -91,9 +91,7 @@ class GANSynth(Baseline):
     "A GAN of log-magnitude and instantaneous frequency, given label and pitch."
 
     paper = "https://arxiv.org/abs/1902.08710"
-    simplified = (
-        "no growing of the networks, 64 to 12 channels; windows of 512 at 16 kHz, no mel scale; label beside pitch"
-    )
+    simplified = "networks that do not grow, 64 to 12 channels, without equalised learning rate, minibatch deviation and drift penalty; windows of 512 and no mel scale; pitch as a number; label beside it; 128 random numbers"
     generates = by_label = by_pitch = True
     best_rate, learning_rate, decays = 16_000, 8e-4, False
 

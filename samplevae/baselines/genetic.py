@@ -17,13 +17,14 @@ from ..reconstruction import log_mel
 from ..synthesis import synthesise
 
 # %% ../../nbs/baselines/15_genetic.ipynb #df5f1a48
-def factors_of_unit(kind: Tensor, unit: Tensor) -> Factors:  # (B,), (B, 8) from 0 to 1
-    "Places in the ranges of their kinds -> factors, all with the same noise."
+def factors_of_unit(kind: Tensor, unit: Tensor, key: Tensor | None = None) -> Factors:  # (B,), (B, 8) from 0 to 1
+    "Places in the ranges of their kinds -> factors, all with the same noise, or with that of their keys (B,)."
     limits = torch.tensor([RANGES[name] for name in KINDS], dtype=torch.float32)[kind]  # (B, 8, 2)
     ratio = torch.tensor([name in LOGARITHMIC for name in FACTORS])
     low, high = torch.where(ratio[:, None], limits.clamp(min=1e-9).log(), limits).unbind(-1)
     values = low + (high - low) * unit
-    return Factors(kind, torch.zeros(len(kind), dtype=torch.int32), torch.where(ratio, values.exp(), values))
+    key = torch.zeros(len(kind), dtype=torch.int32) if key is None else key
+    return Factors(kind, key, torch.where(ratio, values.exp(), values))
 
 
 def play(kind: Tensor, unit: Tensor, like: Tensor, rate: int) -> Tensor:  # (B,), (B, 8), (T,) -> (B, T)
@@ -58,9 +59,9 @@ class GeneticSearch(Baseline):
     "The synthesiser's settings, searched for each sound."
 
     paper = "Yee-King and Roth, SynthBot: an unsupervised software synthesizer programmer, 2008"
-    simplified = "the synthesiser of this book; 20 generations of 64 for each sound; nothing is learned"
+    simplified = "the synthesiser of this book; 1,016 candidates for each sound; nothing is learned"
     reconstructs = True
-    best_rate = 16_000
+    best_rate, numbers = 16_000, 9
 
     def prepare(self, train: object) -> None:
         self.optimizers = []

@@ -5,6 +5,9 @@
 # %% auto #0
 __all__ = ['FusedFields', 'HiFiGAN']
 
+# %% ../../nbs/baselines/05_hifigan.ipynb #55584155
+from collections.abc import Sequence
+
 # %% ../../nbs/baselines/05_hifigan.ipynb #b11e035d
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,15 +16,20 @@ from torch.nn import functional as F
 from .melgan import MelGAN, mel_frames
 from ..layers import upsample, weight_normed
 
-# %% ../../nbs/baselines/05_hifigan.ipynb #0ed76d45
+# %% ../../nbs/baselines/05_hifigan.ipynb #8235d276
 class FusedFields(nn.Module):
     "The mean of residual stacks with several kernels."
 
-    def __init__(self, width: int, kernels: tuple[int, ...] = (3, 5, 7), dilations: tuple[int, ...] = (1, 3)) -> None:
+    def __init__(
+        self,
+        width: int,
+        kernels: tuple[int, ...] = (3, 5, 7),
+        dilations: Sequence[tuple[int, ...]] = ((1, 2), (2, 6), (3, 12)),
+    ) -> None:
         super().__init__()
         self.stacks = nn.ModuleList()
-        for kernel in kernels:
-            units = [nn.Conv1d(width, width, kernel, padding=d * (kernel // 2), dilation=d) for d in dilations]
+        for kernel, reach in zip(kernels, dilations, strict=True):
+            units = [nn.Conv1d(width, width, kernel, padding=d * (kernel // 2), dilation=d) for d in reach]
             self.stacks.append(nn.ModuleList(map(weight_normed, units)))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, T) -> (B, C, T)
@@ -33,14 +41,14 @@ class FusedFields(nn.Module):
             total = total + h
         return total / len(self.stacks)
 
-# %% ../../nbs/baselines/05_hifigan.ipynb #5c96057a
+# %% ../../nbs/baselines/05_hifigan.ipynb #8bf744e1
 class HiFiGAN(MelGAN):
-    "HiFi-GAN's third generator, its discriminators and its losses."
+    "HiFi-GAN's third generator, and its kinds of discriminators and losses."
 
     paper = "https://arxiv.org/abs/2010.05646"
-    simplified = "discriminators from 16 channels; crops of a beginning every other time"
-    discriminator_kinds, feature_weight, gan_loss = "period, scale", 2.0, "least-squares"
-    learning_rate = 2e-4
+    simplified = "discriminators from 16 channels to 256, none with spectral norm; feature matching relative to the real features, a mean over layers; no decay of the learning rate; every other crop from the beginning"
+    discriminator_kinds, gan_loss, betas = "period, scale", "least-squares", (0.8, 0.99)
+    adversarial_weight, feature_weight, learning_rate = 8.0, 2.0, 2e-4
 
     def make_generator(self) -> nn.Module:
         width, layers = 256, [weight_normed(nn.Conv1d(80, 256, 7, padding=3))]
@@ -50,5 +58,5 @@ class HiFiGAN(MelGAN):
         return nn.Sequential(*layers, nn.LeakyReLU(0.1), weight_normed(nn.Conv1d(width, 1, 7, padding=3)), nn.Tanh())
 
     def distance(self, x: Tensor, fake: Tensor) -> Tensor:  # (B, T) each
-        "The mean difference of mel frames, as the paper weighs it."
+        "The mean difference of mel frames, times 45."
         return 45.0 * 4 * (mel_frames(x, self.rate) - mel_frames(fake, self.rate)).abs().mean()

@@ -59,14 +59,16 @@ class MelGAN(Baseline):
     "A generator from mel frames, trained by discriminators of waves."
 
     paper = "https://arxiv.org/abs/1910.06711"
-    simplified = "half as wide (256 channels, discriminators from 16); crops of a beginning every other time"
+    simplified = "half as wide (256 channels); discriminators with three strided layers that end at 256; shortcuts are not learned; feature matching relative to the real features; every other crop from the beginning"
     reconstructs = True
     best_rate, batch_size, learning_rate, decays, crop = 22_050, 16, 1e-4, False, 8192
-    discriminator_kinds, feature_weight, gan_loss = "scale", 10.0, "hinge"
+    discriminator_kinds, gan_loss, betas = "scale", "hinge", (0.5, 0.9)
+    adversarial_weight, feature_weight = 3.0, 10.0  # our adversarial loss is a mean over 3 discriminators, theirs a sum
 
     def build(self) -> None:
         self.generator = self.make_generator()
         self.discriminators = DiscriminatorEnsemble(self.discriminator_kinds, 16)
+        self.numbers = 80 * -(-self.own_length // 256)
 
     def make_generator(self) -> nn.Module:
         "Mel frames (B, 80, F) -> waves (B, 1, 256 F)."
@@ -74,7 +76,7 @@ class MelGAN(Baseline):
 
     def prepare(self, train: Store) -> None:
         parts = self.generator, self.discriminators
-        self.optimizers = [Adam(part.parameters(), self.learning_rate, betas=(0.5, 0.9)) for part in parts]
+        self.optimizers = [Adam(part.parameters(), self.learning_rate, betas=self.betas) for part in parts]
 
     def distance(self, x: Tensor, fake: Tensor) -> Tensor:  # (B, T) each
         "What else the generator minimises: nothing."
@@ -94,7 +96,7 @@ def step(self: MelGAN, x: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (B, o
     descend(self.optimizers[1], discriminator_loss, 10.0)
     _, adversarial, matching = adversarial_losses(self.discriminators(torch.cat([x[:, None], fake])), self.gan_loss)
     distance = self.distance(x, fake[:, 0])
-    descend(self.optimizers[0], adversarial + self.feature_weight * matching + distance, 10.0)
+    descend(self.optimizers[0], self.adversarial_weight * adversarial + self.feature_weight * matching + distance, 10.0)
     return {"discriminator": discriminator_loss.detach(), "features": matching.detach()}
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 # %% ../../nbs/baselines/10_nsynth.ipynb #99f9dd9f
 from ..baseline import Baseline
 from .melgan import random_crops
-from .wavenet import WaveNetStack, from_mu_law, sample_wavenet, to_mu_law
+from .wavenet import WaveNetStack, from_mu_law, next_class_loss, sample_wavenet, to_mu_law
 
 # %% ../../nbs/baselines/10_nsynth.ipynb #a7eede7d
 class TemporalEncoder(nn.Module):
@@ -43,16 +43,13 @@ class WaveNetAutoencoder(Baseline):
 
     def build(self) -> None:
         self.encoder, self.net = TemporalEncoder(), WaveNetStack(16)
-
-    def condition(self, x: Tensor) -> Tensor:  # (B, T) -> (B, 16, T), T a multiple of 512
-        "The embedding of every sample."
-        return self.encoder(x[:, None]).repeat_interleave(512, 2)
+        self.numbers = 16 * -(-self.own_length // 512)
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length), (B,)
         x = random_crops(x, self.crop, 512)
         classes = to_mu_law(x)
-        return F.cross_entropy(self.net(classes, self.condition(x)), classes)
+        return next_class_loss(self.net(classes, self.encoder(x[:, None]).repeat_interleave(512, 2)), classes)
 
     def bring_back(self, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
-        condition = self.condition(F.pad(x, (0, -x.shape[1] % 512)))
-        return from_mu_law(sample_wavenet(self.net, condition, x.shape[1]))
+        condition = self.encoder(F.pad(x, (0, -x.shape[1] % 512))[:, None])  # (B, 16, T / 512)
+        return from_mu_law(sample_wavenet(self.net, condition, x.shape[1], 512))

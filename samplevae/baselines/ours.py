@@ -8,7 +8,8 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['WaveformVAE', 'LatentFlowMatching']
 
-# %% ../../nbs/baselines/01_ours.ipynb #8dd8fe05
+# %% ../../nbs/baselines/01_ours.ipynb #de4fa084
+import math
 from copy import deepcopy
 from typing import Any, TYPE_CHECKING
 
@@ -38,10 +39,10 @@ class WaveformVAE(Baseline):
     "The model of this book, with a mixture as its prior."
 
     paper = "this book"
-    simplified = "nothing; no second phase with discriminators"
+    simplified = "no second phase with discriminators"
     reconstructs = generates = by_label = by_pitch = True
     best_rate = 10**6  # that of the store, whatever it is
-    ready = False  # there is no prior before the end
+    ready, ema_decay, reserve = False, 0.0, 0.02  # no prior before the end, and an average of its own
     settings: dict[str, Any] = {"size": "base", "latent": 64, "hop_length": 512, "beta": 5e-4}
     prior_kind: type[Prior] = MixturePrior
 
@@ -51,6 +52,7 @@ class WaveformVAE(Baseline):
         self.learning = SampleVAE(self.config)
         self.model = deepcopy(self.learning).requires_grad_(False)  # the moving average
         self.prior: Prior | None = None
+        self.numbers = math.prod(self.model.shape) + self.config.pitch_dims
 
     def prepare(self, train: Store) -> None:
         self.optimizers = build_optimizers(self.learning, self.config)
@@ -73,7 +75,8 @@ class WaveformVAE(Baseline):
 
     @property
     def size(self) -> int:
-        return sum(weight.numel() for weight in self.model.parameters())
+        prior = self.prior.state_dict().values() if self.prior else ()
+        return sum(weight.numel() for weight in (*self.model.parameters(), *prior))
 
 # %% ../../nbs/baselines/01_ours.ipynb #243d2a08
 @patch
@@ -108,5 +111,5 @@ class LatentFlowMatching(WaveformVAE):
     "The same, with flow matching as its prior."
 
     paper = "https://arxiv.org/abs/2210.02747"
-    simplified = "a network of three layers on one vector, in place of a U-Net on a grid of latents"
-    prior_kind = FlowMatchingPrior
+    simplified = "on one vector: three layers in place of the U-Net that latent diffusion has on a grid of latents"
+    prior_kind, reserve = FlowMatchingPrior, 0.06

@@ -21,8 +21,8 @@ from ..factors import FACTORS, KINDS, RANGES
 from ..reconstruction import log_mel
 from ..synthesis import synthesise
 
-# %% ../../nbs/baselines/16_regressor.ipynb #b2ca666b
-COMPONENTS = 4
+# %% ../../nbs/baselines/16_regressor.ipynb #847fc87c
+COMPONENTS = 2  # of each kind
 
 
 class SettingsRegressor(Baseline):
@@ -31,31 +31,34 @@ class SettingsRegressor(Baseline):
     paper = "Bishop, Mixture density networks, 1994"
     simplified = "learns from this book's synthesiser alone; its likeliest kind and component are played"
     reconstructs = True
-    best_rate, batch_size, width = 16_000, 32, 128
+    best_rate, batch_size, width, numbers, uses_sounds = 16_000, 32, 128, 9, False
 
     def build(self) -> None:
         blocks, wide = [], 64
         for _ in range(3):
             blocks += [nn.Conv1d(wide, self.width, 5, 2, 2), nn.BatchNorm1d(self.width), nn.SiLU()]
             wide = self.width
-        outputs = len(KINDS) + COMPONENTS * (1 + 2 * len(FACTORS))
+        outputs = len(KINDS) * (1 + COMPONENTS * (1 + 2 * len(FACTORS)))
         head = nn.Linear(8 * self.width, 256), nn.SiLU(), nn.Linear(256, outputs)
         self.net = nn.Sequential(*blocks, nn.AdaptiveAvgPool1d(8), nn.Flatten(), *head)
         free = torch.tensor([[low < high for low, high in RANGES[kind]] for kind in KINDS])
         self.register_buffer("free", free.float())  # (kinds, 8): which factors a kind has
 
-    def settings(self, x: Tensor) -> tuple[Tensor, Tensor, Normal]:  # (B, T)
-        "Logits of kinds (B, kinds) and of components (B, K), and a normal distribution for each (B, K, 8)."
+    def settings(self, x: Tensor, kind: Tensor | None = None) -> tuple[Tensor, Tensor, Normal]:  # (B, T), (B,)
+        "Logits of kinds (B, kinds); and of one (none: the likeliest) those of components (B, K), with normals (B, K, 8)."
         x = x / x.square().mean(1, keepdim=True).sqrt().clamp(min=1e-6) / 10  # of one level
         kinds, rest = self.net(log_mel(x, self.rate).mT / 40 + 1).tensor_split([len(KINDS)], 1)
-        weights, middles, spreads = rest.unflatten(1, (COMPONENTS, -1)).split([1, len(FACTORS), len(FACTORS)], 2)
+        kind, rest = kinds.argmax(1) if kind is None else kind, rest.unflatten(1, (len(KINDS), COMPONENTS, -1))
+        rest = rest[torch.arange(len(x)), kind]  # (B, K, 1 + 2 * 8)
+        weights, middles, spreads = rest.split([1, len(FACTORS), len(FACTORS)], 2)
         return kinds, weights[..., 0], Normal(middles + 0.5, F.softplus(spreads - 1) + 0.01)
 
-    def loss(self, x: Tensor, labels: Tensor) -> Tensor:  # the sounds of the step are not used
+    def loss(self, x: None, labels: None) -> Tensor:  # it makes its own sounds
         kind = torch.randint(len(KINDS), (self.batch_size,))
         unit = torch.rand(len(kind), len(FACTORS)) * self.free[kind]  # 0 where a kind has no such factor
-        made = synthesise(factors_of_unit(kind, unit), self.rate, self.own_length / self.rate)
-        kinds, weights, components = self.settings(made.to(x.device))
+        key = torch.randint(2**31, (len(kind),), dtype=torch.int32)
+        made = synthesise(factors_of_unit(kind, unit, key), self.rate, self.own_length / self.rate)
+        kinds, weights, components = self.settings(made, kind)
         density = MixtureSameFamily(Categorical(logits=weights), Independent(components, 1))
         return F.cross_entropy(kinds, kind) - density.log_prob(unit).mean() / len(FACTORS)
 

@@ -64,7 +64,7 @@ class SoundStream(Baseline):
     "A convolutional codec with a residual quantizer."
 
     paper = "https://arxiv.org/abs/2107.03312"
-    simplified = "no discriminators; half as wide (16 to 256 channels), 256 codes a book, strides of powers of two"
+    simplified = "no discriminators; convolutions that look both ways (its own are causal); half as wide (16 to 256 channels); 256 codes a book, begun at random vectors; strides of powers of two; leaky ReLU"
     reconstructs = True
     best_rate, width = 24_000, 16
 
@@ -80,6 +80,7 @@ class SoundStream(Baseline):
         last = [nn.LeakyReLU(0.2), weight_normed(nn.Conv1d(self.width, 1, 7, padding=3))]
         self.decoder = nn.Sequential(weight_normed(nn.Conv1d(64, wide, 3, padding=1)), *up, *last)
         self.quantizer = ResidualQuantizer(64)
+        self.numbers = len(self.quantizer.codes) * -(-self.own_length // 256)
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length), (B,)
         x = F.pad(x, (0, -x.shape[1] % 256))[:, None]

@@ -69,7 +69,7 @@ class WaveGAN(Baseline):
     "A generator of waves and a critic with a gradient penalty and phase shuffle."
 
     paper = "https://arxiv.org/abs/1802.04208"
-    simplified = "a quarter as wide (16 channels before the wave); batches of 16; as long as the sounds are"
+    simplified = "a quarter as wide (16 channels before the wave); batches of 16; normal in place of uniform random numbers; as long as the sounds are"
     generates = True
     best_rate, batch_size, learning_rate, decays, width = 16_000, 80, 1e-4, False, 16
 
