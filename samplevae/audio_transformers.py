@@ -28,11 +28,16 @@ def audio_transformer(folder: str | Path, device: str = "auto") -> Embedding:
 
     folder, place = Path(folder).expanduser(), pick_device(device)
     try:
-        model = AutoModel.from_pretrained(folder, local_files_only=True).eval().to(place)
+        model, found = AutoModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        if found["missing_keys"]:
+            raise ValueError(f"weights are missing, first {sorted(found['missing_keys'])[0]}")
         front = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # transformers raises many kinds
         raise Refused(f"{folder} holds no audio transformer: {str(error).splitlines()[0]}") from error
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
+    model, files = (
+        model.eval().to(place),
+        sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("*config.json")]),
+    )
 
     @torch.no_grad()
     def points(sounds: Tensor, rate: int) -> Tensor:  # (B, T) -> (B, D)
@@ -41,4 +46,6 @@ def audio_transformer(folder: str | Path, device: str = "auto") -> Embedding:
             x = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + 1e-7).sqrt()
         return model(x.to(place)).last_hidden_state.mean(1).float().cpu()
 
-    return Embedding("transformer", "-".join(map(file_hash, weights)), points, 8, about=f"{model.config.model_type}")
+    return Embedding(
+        f"transformer:{folder.name}", "-".join(map(file_hash, files)), points, 8, about=f"{model.config.model_type}"
+    )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Clock', 'Diverged', 'Baseline', 'descend', 'TrainingSounds', 'set_rates', 'MovingAverage']
+__all__ = ['Clock', 'Diverged', 'Baseline', 'descend', 'TrainingSounds', 'set_rates']
 
 # %% ../nbs/75_baseline.ipynb #a4547ff5
 import math
@@ -25,6 +25,7 @@ from torch.optim import AdamW, Optimizer
 # %% ../nbs/75_baseline.ipynb #ff8e1ef3
 from .augmentation import augment
 from .embeddings import resample_batch
+from .optimizer import MovingAverage
 from .phases import epoch_order
 from .runs import Progress
 from .settings import Refused, did_you_mean
@@ -182,33 +183,7 @@ def set_rates(baseline: Baseline) -> None:
     for group in (group for optimizer in baseline.optimizers for group in optimizer.param_groups):
         group["lr"] = group.setdefault("peak", group["lr"]) * fall * min(1.0, (baseline.done + 1) / 50)
 
-# %% ../nbs/75_baseline.ipynb #7d0d7aa6
-class MovingAverage:
-    "The moving average of a system's weights, which takes their place while sounds are made."
-
-    def __init__(self, baseline: Baseline) -> None:
-        self.decay, self.weights = baseline.ema_decay, [*baseline.parameters()]
-        self.average = [weight.detach().clone() for weight in self.weights]
-
-    def update(self, step: int) -> None:
-        "After a step: a little towards the present weights."
-        decay = min(self.decay, (1 + step) / (10 + step))
-        if self.weights:
-            torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
-
-    def swap(self) -> None:
-        "Weights for their average, and back."
-        for weight, other in zip(self.weights, self.average, strict=True) if self.decay else ():
-            weight.data, other.data = other.data, weight.data
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        "For a while the average is in place."
-        self.swap()
-        yield
-        self.swap()
-
-# %% ../nbs/75_baseline.ipynb #80dbe5cd
+# %% ../nbs/75_baseline.ipynb #ff6db3cc
 @patch
 def fit(
     self: Baseline,
@@ -224,7 +199,7 @@ def fit(
     sounds, progress, eighths = TrainingSounds(self, train, seed), Progress(name, 1000), 1
     self.label_shares.copy_(torch.bincount(sounds.codes, minlength=len(self.labels)) / len(train))
     self.train(), self.prepare(train)
-    clock, average = Clock(minutes, most_steps, self.label_shares.is_cuda), MovingAverage(self)
+    clock, average = Clock(minutes, most_steps, self.label_shares.is_cuda), MovingAverage(self, self.ema_decay)
     while self.share < 1 and (self.optimizers or not self.done):
         torch.manual_seed(hash((seed, self.done)) % 2**32)
         set_rates(self)
@@ -246,34 +221,38 @@ def fit(
     self.minutes = clock.spent()
     return self
 
-# %% ../nbs/75_baseline.ipynb #0b7b7aa8
+# %% ../nbs/75_baseline.ipynb #3e07ae1b
 @patch
 @torch.no_grad()
 def reconstruct(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, T)
     "Sounds, through the system and back."
     if not self.reconstructs:
         raise Refused(f"{type(self).__name__} has no way from a sound: it can generate alone")
+    if x.ndim != 2 or not len(x) or x.shape[1] != self.length or not x.isfinite().all():
+        raise Refused(f"sounds must be (n, {self.length}) and finite, not {tuple(x.shape)}")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         device = self.label_shares.device
         return torch.cat(
-            [self.from_own(self.bring_back(self.to_own(part).to(device))) for part in x.split(self.at_once)]
+            [self.from_own(self.bring_back(self.to_own(part).to(device))) for part in x.float().split(self.at_once)]
         )
 
-# %% ../nbs/75_baseline.ipynb #aa280920
+# %% ../nbs/75_baseline.ipynb #b4126df0
 @patch
-def check_request(self: Baseline, n: int, label: str | None, pitch: float | None) -> None:
+def check_request(self: Baseline, n: int, label: str | None, pitch: float | None, seed: int) -> None:
     "Refuse what the system cannot be asked for."
     name = type(self).__name__
     if not self.generates:
         raise Refused(f"{name} does not generate: it brings sounds back")
-    if not isinstance(n, int) or n < 1:
+    if type(n) is not int or n < 1:
         raise Refused(f"cannot generate {n!r} sounds: give a whole number from 1")
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise Refused(f"a seed is a whole number from 0 to 2**63 - 1, not {seed!r}")
     if label is not None and (not self.by_label or label not in self.labels):
-        known = did_you_mean(label, self.labels) if self.by_label else "it takes none"
+        known = did_you_mean(str(label), self.labels) if self.by_label else "it takes none"
         raise Refused(f"{name} cannot be asked for the label {label!r}: {known}")
-    if pitch is not None and (not self.by_pitch or not 0 < pitch < math.inf):
-        known = "give a number of Hz above 0" if self.by_pitch else "it takes none"
+    if pitch is not None and (not self.by_pitch or not isinstance(pitch, int | float) or not 1 <= pitch <= 1e5):
+        known = "give a number of Hz from 1 to 100,000" if self.by_pitch else "it takes none"
         raise Refused(f"{name} cannot be asked for the pitch {pitch!r}: {known}")
 
 
@@ -283,7 +262,7 @@ def generate(
     self: Baseline, n: int, label: str | None = None, pitch: float | None = None, seed: int = 0
 ) -> Tensor:  # (n, T)
     "New sounds, of a label or with a pitch in Hz where the system takes one; the same for the same seed."
-    self.check_request(n, label, pitch)
+    self.check_request(n, label, pitch, seed)
     device = self.label_shares.device
     with torch.random.fork_rng():
         torch.manual_seed(seed)

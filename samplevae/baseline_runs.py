@@ -7,8 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['BASELINES', 'load_baseline', 'BaselineConfig', 'mean_error', 'low_log_mel_error', 'reconstruction_scores',
-           'generation_scores', 'seconds_for_one', 'watch_quality', 'plot_ten', 'measure_system', 'run_training',
-           'row_of_real', 'run_baselines']
+           'generation_scores', 'seconds_for_one', 'watch_quality', 'plot_ten', 'usual_embeddings', 'measure_system',
+           'run_training', 'row_of_real', 'key_of', 'run_baselines']
 
 # %% ../nbs/76_baseline_runs.ipynb #6e8c012f
 import sys
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -41,10 +42,10 @@ from .labels import label_accuracy
 from .losses import spectral_distance
 from .monitoring import held_out
 from .novelty import find_copies, memorised
-from .parallel import end_with_parent, results_in_order
+from .parallel import end_with_parent, results_in_order, terminate_children
 from .reconstruction import log_mel, recognised
 from .runs import Run, hardware, median_seconds
-from .settings import LazyModule, Refused, RunConfig, did_you_mean, parse_names, setting
+from .settings import LazyModule, Refused, RunConfig, did_you_mean, fingerprint, parse_names, setting
 
 # %% ../nbs/76_baseline_runs.ipynb #5c8525b1
 plt = LazyModule("matplotlib.pyplot")
@@ -85,7 +86,7 @@ def load_baseline(name: str) -> type[Baseline]:
     module, kind = BASELINES[name].split(".")
     return getattr(import_module(f"samplevae.baselines.{module}"), kind)
 
-# %% ../nbs/76_baseline_runs.ipynb #d3945afe
+# %% ../nbs/76_baseline_runs.ipynb #07e4c2e3
 @dataclass(frozen=True, kw_only=True)
 class BaselineConfig(DataConfig, RunConfig):
     "Systems of others on the same sounds for the same time."
@@ -99,13 +100,15 @@ class BaselineConfig(DataConfig, RunConfig):
     def check(self) -> None:
         super().check()
         parse_names(self.baselines, BASELINES, "baseline")
-        if not all(seed.strip().isdecimal() for seed in self.seeds.split(",")):
-            raise Refused(f"setting 'seeds' takes whole numbers with commas, not {self.seeds!r}")
+        if not all(seed.strip().isdecimal() and int(seed) < 2**31 for seed in self.seeds.split(",")):
+            raise Refused(f"setting 'seeds' takes whole numbers below 2**31 with commas, not {self.seeds!r}")
+        if not parse_names(self.baselines, BASELINES, "baseline"):
+            raise Refused(f"setting 'baselines' names none: there are {', '.join(BASELINES)}")
 
     def trainings(self) -> list[tuple[str, int]]:
         "Names and seeds: every system once before any has its second seed."
         names = parse_names(self.baselines, BASELINES, "baseline")
-        return [(name, int(seed)) for seed in self.seeds.split(",") for name in names]
+        return [(name, seed) for seed in dict.fromkeys(map(int, self.seeds.split(","))) for name in names]
 
 # %% ../nbs/76_baseline_runs.ipynb #e0624441
 def mean_error(values: Tensor, groups: np.ndarray) -> dict[str, float]:  # (n,) each
@@ -133,7 +136,7 @@ def reconstruction_scores(x: Tensor, y: Tensor, groups: np.ndarray, rate: int) -
         "spectral distance": mean_error(distances, groups),
     }
 
-# %% ../nbs/76_baseline_runs.ipynb #1679d27a
+# %% ../nbs/76_baseline_runs.ipynb #dc44680e
 def generation_scores(
     system: Baseline, sounds: Tensor, train: Store, held: Tensor, by: dict[str, Embedding], reference: dict
 ) -> dict[str, Any]:
@@ -144,7 +147,7 @@ def generation_scores(
     known = train.sample(2000).sounds()
     shares, _, limit = find_copies(known, held[:64], sounds[:64], system.sample_rate)
     row["copies"] = float((shares > limit).mean())
-    if system.by_label and len(system.labels) > 1:
+    if system.by_label and len(system.labels) > 1 and "drumnet" in by:
         ask = lambda label, count: system.generate(count, label=label)  # noqa: E731
         row["label accuracy"] = label_accuracy(ask, train, reference["drumnet"], by["drumnet"], count=8)
     return row
@@ -184,11 +187,19 @@ def plot_ten(held: Tensor, back: Tensor | None, new: Tensor | None, rate: int) -
     rows += [("back", back[:10])] if back is not None else []
     return spectrogram_rows(rows + ([("new", new[:10])] if new is not None else []), rate)
 
-# %% ../nbs/76_baseline_runs.ipynb #00676c1d
+# %% ../nbs/76_baseline_runs.ipynb #f77dcac9
+def usual_embeddings(store: Store) -> dict[str, Embedding]:
+    "The embeddings that need no path; drumnet where there are labels to learn from."
+    by = {"mel": mel()}
+    with suppress(Refused):
+        by["drumnet"] = drumnet_for_store(store)
+    return by | ({"aisfx": aisfx()} if find_aisfx_checkpoint() else {})
+
+
 def measure_system(system: Baseline, store: Store, held: Store, folder: Path) -> dict[str, Any]:
     "A trained system -> its row; its sounds and a picture of ten are in the folder."
     train, x = store.split("train"), held.sounds()
-    by = {"mel": mel(), "drumnet": drumnet_for_store(store)} | ({"aisfx": aisfx()} if find_aisfx_checkpoint() else {})
+    by = usual_embeddings(store)
     reference = {name: embedding.embed(train.sounds(), store.rate) for name, embedding in by.items()}
     row: dict[str, Any] = {"millions": system.size / 1e6, "steps": system.done, "minutes": system.minutes}
     row |= {"numbers": system.numbers} if system.reconstructs else {}
@@ -208,18 +219,12 @@ def measure_system(system: Baseline, store: Store, held: Store, folder: Path) ->
         figure.savefig(beside, format="png", dpi=60), plt.close(figure)
     return row
 
-# %% ../nbs/76_baseline_runs.ipynb #5fb1ed35
-def run_training(config: BaselineConfig, store: Store, out: Path, training: tuple[str, int]) -> dict[str, Any]:
+# %% ../nbs/76_baseline_runs.ipynb #5ea17807
+def run_training(
+    config: BaselineConfig, store: Store, out: Path, settings: str, training: tuple[str, int]
+) -> dict[str, Any]:
     "Train and measure one system, or read what was measured before with the same settings."
-    (name, seed), settings = (
-        training,
-        {
-            "minutes": config.minutes,
-            "most_steps": config.most_steps,
-            "sounds": len(store),
-            "most_sounds": config.most_sounds,
-        },
-    )
+    name, seed = training
     folder, about = out / f"{name},seed={seed}", {"baseline": name, "seed": seed}
     kept = read_json(folder / "row.json", {})
     if kept.get("settings") == settings:
@@ -243,7 +248,7 @@ def run_training(config: BaselineConfig, store: Store, out: Path, training: tupl
 def row_of_real(store: Store, most: int) -> dict[str, Any]:
     "The row of held-out sounds."
     held, train = held_out(store).sample(most), store.split("train")
-    by = {"mel": mel(), "drumnet": drumnet_for_store(store)} | ({"aisfx": aisfx()} if find_aisfx_checkpoint() else {})
+    by = usual_embeddings(store)
     reference = {name: embedding.embed(train.sounds(), store.rate) for name, embedding in by.items()}
     x, known = held.sounds(), train.sample(2000).sounds()
     row: dict[str, Any] = embed_and_score(x, reference, by, store.rate)
@@ -252,6 +257,11 @@ def row_of_real(store: Store, most: int) -> dict[str, Any]:
     shares, _, limit = find_copies(known, x[:64], x[64:128] if len(x) >= 128 else x[:64], store.rate)
     row["copies"] = float((shares > limit).mean())
     return {"baseline": "real, held out", "seed": 0} | row | {"curve": []}
+
+# %% ../nbs/76_baseline_runs.ipynb #893c7880
+def key_of(row: dict[str, Any]) -> tuple[str, int]:
+    "Which training a row is of."
+    return row["baseline"], row["seed"]
 
 
 def run_baselines(
@@ -268,16 +278,23 @@ def run_baselines(
             raise Refused(f"32 sounds to train on and 16 held out are needed: there are {len(train)} and {len(held)}")
         about = {"command": "samplevae baselines nbs/experiments/baselines.yaml", "hardware": hardware()}
         about |= {"minutes": config.minutes, "sounds": len(train), "held out": min(len(held), config.most_sounds)}
-        rows = [row_of_real(store, config.most_sounds)]
-        work, trainings = partial(run_training, config, store, run.path), config.trainings()
+        settings = fingerprint(config, "evaluate", run.files)
+        before = read_json(results, {"rows": []})
+        before = {key_of(row): row for row in before["rows"]} if before.get("settings") == settings else {}
+        real = row_of_real(store, config.most_sounds)
+        rows = before | {key_of(real): before.get(key_of(real), {}) | real}
+        work, trainings = partial(run_training, config, store, run.path, settings), config.trainings()
+        pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
         try:
-            with ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent) as pool:
-                for number, (training, row) in enumerate(results_in_order(pool, work, trainings, 2 * jobs), 1):
-                    rows.append(row)
-                    write_json(results, about | {"rows": rows})
-                    said = f"failed: {row['failed']}" if "failed" in row else f"{row['steps']} steps"
-                    print(f"{number} of {len(trainings)}: {training[0]}, seed {training[1]}, {said}", file=sys.stderr)
+            for number, (training, row) in enumerate(results_in_order(pool, work, trainings, 2 * jobs), 1):
+                rows[key_of(row)] = row
+                write_json(results, about | {"settings": settings, "rows": [*rows.values()]})
+                said = f"failed: {row['failed']}" if "failed" in row else f"{row['steps']} steps"
+                print(f"{number} of {len(trainings)}: {training[0]}, seed {training[1]}, {said}", file=sys.stderr)
         except BrokenProcessPool:
-            why = "the process of a training was killed, as happens where memory runs out"
-            raise Refused(f"{why}: the same command goes on, and --jobs 1 needs less") from None
-    return rows
+            raise Refused(
+                "a training's process was killed, as where memory runs out: the same command goes on"
+            ) from None
+        finally:  # asked to stop, or done
+            pool.shutdown(wait=False, cancel_futures=True), terminate_children()
+    return [*rows.values()]

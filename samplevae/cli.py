@@ -207,7 +207,10 @@ def baselines_command(options: argparse.Namespace) -> int:  # exit code
         from samplevae.dataset import prepare_store
         from samplevae.later_embeddings import add_to_baselines
 
-        add_to_baselines(out, results, prepare_store(Run(out, config)), options.add_embedding)
+        run = Run.create(out, config)
+        with run.lock():
+            add_to_baselines(out, results, prepare_store(run), options.add_embedding)
+        run_chapter(Experiment(out, {}, "77_baseline_table"))
         print(f"rows    {results}")
         return 0
     failed = [row for row in run_baselines(config, out, results, options.jobs, options.fresh) if "failed" in row]

@@ -8,17 +8,18 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['percussive_part', 'find_onsets', 'cut_one_shots', 'cut_song']
 
-# %% ../nbs/81_cutting.ipynb #491ce4e7
+# %% ../nbs/81_cutting.ipynb #c7804a33
+import re
 from pathlib import Path
 
-# %% ../nbs/81_cutting.ipynb #060b2dba
+# %% ../nbs/81_cutting.ipynb #9b517fb9
 import numpy as np
-import soundfile
 import soxr
 
 # %% ../nbs/81_cutting.ipynb #829bedf0
 from .audio import BadAudio, mix_down, open_audio, read_samples
-from .files import atomic_write
+from .files import replace_folder, staging_folder
+from .instrument import wav_bytes
 from .settings import LazyModule, Refused
 
 # %% ../nbs/81_cutting.ipynb #9d9a67c0
@@ -63,6 +64,8 @@ def cut_one_shots(
 
 def cut_song(song: Path, folder: Path, rate: int = 44_100, seconds: float = 0.5, separated: bool = False) -> list[Path]:
     "A song (or its drums alone: `separated`) -> one-shots as WAV files in a folder, with a clips.csv."
+    if not 0.03 <= seconds <= 60:
+        raise Refused(f"one-shots of {seconds} s: give the longest, from 0.03 to 60 s")
     if folder.exists() and any(folder.iterdir()):
         raise Refused(f"{folder} is not empty: give a new folder")
     try:
@@ -74,12 +77,13 @@ def cut_song(song: Path, folder: Path, rate: int = 44_100, seconds: float = 0.5,
     parts = cut_one_shots(wave if separated else percussive_part(wave), rate, seconds)
     if not parts:
         raise Refused(f"nothing begins in {song}: is it silent, or one long sound?")
-    folder.mkdir(parents=True, exist_ok=True)
-    rows, paths = ["file,label,group"], []
-    for when, part in parts:
-        paths.append(folder / f"{song.stem.replace(',', ' ')}-{when:08.3f}.wav")
-        with atomic_write(paths[-1]) as beside:
-            soundfile.write(beside, part / max(1.0, np.abs(part).max()), rate, "PCM_24", format="WAV")
-        rows.append(f"{paths[-1].name},,{song.stem.replace(',', ' ')}")
-    (folder / "clips.csv").write_text("\n".join(rows) + "\n", "utf-8")
-    return paths
+    name = re.sub(r"[^\w .-]+", " ", song.stem)[:100].strip() or "song"
+    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with staging_folder(folder.absolute()) as fresh, (fresh / "clips.csv").open("w", encoding="utf-8") as listed:
+        listed.write("file,label,group\n")
+        for when, part in parts:
+            file = f"{name}-{when:08.3f}.wav"
+            (fresh / file).write_bytes(wav_bytes(part, rate))
+            listed.write(f"{file},,{name}\n")
+        listed.close(), replace_folder(fresh, folder.absolute())
+    return sorted(folder.glob("*.wav"))

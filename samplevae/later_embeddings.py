@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['sounds_of_row', 'add_to_run', 'named_embeddings', 'add_to_experiment', 'add_to_baselines']
+__all__ = ['sounds_of_row', 'add_to_run', 'named_embeddings', 'add_to_experiment', 'kept_sounds', 'add_to_baselines']
 
 # %% ../nbs/78_later_embeddings.ipynb #f17c9538
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
+from zipfile import BadZipFile
 
 # %% ../nbs/78_later_embeddings.ipynb #033b5bb1
 import numpy as np
@@ -65,7 +66,8 @@ def named_embeddings(names: str, store: Store) -> dict[str, Embedding]:
     "Embeddings by the names of the columns that they make."
     if names == "auto":
         raise Refused("name the embedding that is to be added: clap, aisfx")
-    return {kind: EMBEDDINGS[kind](which, store, "auto", None) for kind, which in parse_embeddings(names)}
+    made = [(kind, EMBEDDINGS[kind](which, store, "auto", None)) for kind, which in parse_embeddings(names)]
+    return {embedding.name if kind == "transformer" else kind: embedding for kind, embedding in made}
 
 
 def add_to_experiment(runs: list[Run], path: Path, names: str) -> list[dict[str, Any]]:
@@ -85,22 +87,34 @@ def add_to_experiment(runs: list[Run], path: Path, names: str) -> list[dict[str,
         progress.update(number)
     return kept["rows"]
 
-# %% ../nbs/78_later_embeddings.ipynb #4baf2186
+# %% ../nbs/78_later_embeddings.ipynb #0ce7209d
+def kept_sounds(path: Path) -> Tensor | None:  # (n, T)
+    "The new sounds of a baseline, as they were kept; nothing where it has none."
+    try:
+        with np.load(path) as parts:
+            return torch.from_numpy(parts["new"]).float() / 32767 if "new" in parts else None
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise Refused(
+            f"{path} is damaged ({str(error).splitlines()[0]}): delete its folder, and measure again"
+        ) from None
+
+
 def add_to_baselines(out: Path, path: Path, store: Store, names: str) -> list[dict[str, Any]]:
     "Add columns by other embeddings to the rows of baselines, from the sounds that were kept."
-    kept, by = read_json(path), named_embeddings(names, store)
-    if not kept:
-        raise Refused(f"{path} is not there: measure the baselines first")
+    kept, by = read_json(path, {}), named_embeddings(names, store)
+    if not isinstance(kept.get("rows"), list) or not kept["rows"]:
+        raise Refused(f"{path} has no rows: measure the baselines first")
     reference = {name: embedding.embed(store.split("train").sounds(), store.rate) for name, embedding in by.items()}
     progress = Progress("rows", len(kept["rows"]))
     for number, row in enumerate(kept["rows"], 1):
-        file = out / f"{row['baseline']},seed={row['seed']}/sounds.npz"
+        folder = out / f"{row['baseline']},seed={row['seed']}"
         sounds = held_out(store).sample(kept["held out"]).sounds() if row["baseline"] == "real, held out" else None
-        if file.exists() and "failed" not in row:
-            parts = np.load(file)
-            sounds = torch.from_numpy(parts["new"]).float() / 32767 if "new" in parts else None
+        if (folder / "sounds.npz").exists() and "failed" not in row:
+            sounds = kept_sounds(folder / "sounds.npz")
         if sounds is not None:
             row |= embed_and_score(sounds, reference, by, store.rate)
             write_json(path, kept)
+            if (folder / "row.json").exists():
+                write_json(folder / "row.json", read_json(folder / "row.json") | {"row": row})
         progress.update(number)
     return kept["rows"]

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['orthogonalize', 'Muon', 'OptimizerConfig', 'build_optimizers', 'learning_rate_factor', 'Fit', 'maximise_likelihood']
+__all__ = ['orthogonalize', 'Muon', 'OptimizerConfig', 'build_optimizers', 'learning_rate_factor', 'Fit', 'maximise_likelihood',
+           'MovingAverage']
 
 # %% ../nbs/33_optimizer.ipynb #3a4cbbf6
 import math
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -165,3 +166,29 @@ def maximise_likelihood(
     with torch.no_grad():
         for parameter, value in zip(parameters, fit.kept, strict=True):
             parameter.copy_(value)
+
+# %% ../nbs/33_optimizer.ipynb #23eb8842
+class MovingAverage:
+    "The moving average of a network's weights, which takes their place while it is used."
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay, self.weights = decay, [*network.parameters()]
+        self.average = [weight.detach().clone() for weight in self.weights]
+
+    def update(self, step: int) -> None:
+        "After a step: a little towards the present weights."
+        decay = min(self.decay, (1 + step) / (10 + step))
+        if self.weights:
+            torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
+
+    def swap(self) -> None:
+        "Weights for their average, and back."
+        for weight, other in zip(self.weights, self.average, strict=True) if self.decay else ():
+            weight.data, other.data = other.data, weight.data
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        "For a while the average is in place."
+        self.swap()
+        yield
+        self.swap()

@@ -149,7 +149,7 @@ def test_an_experiment_goes_on_where_it_was_and_takes_another_embedding_later(tm
 def test_a_system_that_fails_leaves_a_line(store, tmp_path, monkeypatch):
     monkeypatch.setattr("samplevae.baseline_runs.load_baseline", lambda name: Exploding)
     config = BaselineConfig(most_steps=5, baselines="wavegan")
-    row = run_training(config, store, tmp_path, ("wavegan", 1))
+    row = run_training(config, store, tmp_path, "these", ("wavegan", 1))
     assert row["failed"] == "Exploding diverged in step 3: its loss is nan"
     assert not (tmp_path / "wavegan,seed=1/row.json").exists(), "it is tried again the next time"
 

@@ -103,8 +103,9 @@ def bring_back(self: WaveformVAE, x: Tensor) -> Tensor:  # (B, own length) -> (B
 @patch
 def generate(self: WaveformVAE, n: int, label: str | None = None, pitch: float | None = None, seed: int = 0) -> Tensor:
     "New sounds from the prior, as `samplevae.prior.generate` makes them."
-    self.check_request(n, label, pitch)
-    return generate_from_prior(self.model, self.prior, n, seed, label=label, pitch=pitch)
+    self.check_request(n, label, pitch, seed)
+    with torch.random.fork_rng():
+        return generate_from_prior(self.model, self.prior, n, seed, label=label, pitch=pitch)
 
 # %% ../../nbs/baselines/01_ours.ipynb #e45d77d8
 class LatentFlowMatching(WaveformVAE):
