@@ -87,7 +87,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                'samplevae/baseline_runs.py'),
                                          'samplevae.baseline_runs.generation_scores': ( 'baseline_runs.html#generation_scores',
                                                                                         'samplevae/baseline_runs.py'),
-                                         'samplevae.baseline_runs.key_of': ('baseline_runs.html#key_of', 'samplevae/baseline_runs.py'),
                                          'samplevae.baseline_runs.load_baseline': ( 'baseline_runs.html#load_baseline',
                                                                                     'samplevae/baseline_runs.py'),
                                          'samplevae.baseline_runs.low_log_mel_error': ( 'baseline_runs.html#low_log_mel_error',

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['BASELINES', 'load_baseline', 'BaselineConfig', 'mean_error', 'low_log_mel_error', 'reconstruction_scores',
+__all__ = ['BASELINES', 'key_of', 'load_baseline', 'BaselineConfig', 'mean_error', 'low_log_mel_error', 'reconstruction_scores',
            'generation_scores', 'seconds_for_one', 'watch_quality', 'plot_ten', 'usual_embeddings', 'measure_system',
-           'run_training', 'row_of_real', 'key_of', 'run_baselines']
+           'run_training', 'row_of_real', 'run_baselines']
 
 # %% ../nbs/76_baseline_runs.ipynb #6e8c012f
 import sys
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -258,10 +259,8 @@ def row_of_real(store: Store, most: int) -> dict[str, Any]:
     row["copies"] = float((shares > limit).mean())
     return {"baseline": "real, held out", "seed": 0} | row | {"curve": []}
 
-# %% ../nbs/76_baseline_runs.ipynb #893c7880
-def key_of(row: dict[str, Any]) -> tuple[str, int]:
-    "Which training a row is of."
-    return row["baseline"], row["seed"]
+# %% ../nbs/76_baseline_runs.ipynb #0e4ee14e
+key_of = itemgetter("baseline", "seed")  # which training a row is of
 
 
 def run_baselines(
@@ -292,9 +291,7 @@ def run_baselines(
                 said = f"failed: {row['failed']}" if "failed" in row else f"{row['steps']} steps"
                 print(f"{number} of {len(trainings)}: {training[0]}, seed {training[1]}, {said}", file=sys.stderr)
         except BrokenProcessPool:
-            raise Refused(
-                "a training's process was killed, as where memory runs out: the same command goes on"
-            ) from None
+            raise Refused("a training was killed (is memory short?): the same command goes on") from None
         finally:  # asked to stop, or done
             pool.shutdown(wait=False, cancel_futures=True), terminate_children()
     return [*rows.values()]
