@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Clock', 'Diverged', 'Baseline', 'descend', 'TrainingSounds', 'set_rates']
+__all__ = ['Clock', 'Diverged', 'Baseline', 'gradient_step', 'TrainingSounds', 'set_rates']
 
 # %% ../nbs/75_baseline.ipynb #a4547ff5
 import math
@@ -54,7 +54,7 @@ class Clock:
         yield
         self.begun += self.now() - begun
 
-# %% ../nbs/75_baseline.ipynb #822a5b0a
+# %% ../nbs/75_baseline.ipynb #92a20d73
 class Diverged(RuntimeError):
     "A training whose loss is no number any more."
 
@@ -65,21 +65,21 @@ class Baseline(nn.Module):
     paper = ""  # where it is described
     simplified = ""  # what is left out, or done otherwise, here
     reconstructs = generates = by_label = by_pitch = False
-    best_rate = 44_100  # Hz; sounds of a higher rate are resampled
+    native_rate = 44_100  # Hz; sounds of a higher rate are resampled
     batch_size, learning_rate = 8, 1e-3
     decays = True  # whether the learning rate falls along a cosine
     at_once = 32  # how many sounds are made at once
-    slow = False  # whether sounds are made sample by sample
+    autoregressive = False  # whether sounds are made sample by sample
     ready = True  # whether sounds can be drawn before the training is finished
     uses_sounds = True  # whether a step looks at the training sounds
     ema_decay = 0.99  # of the moving average of the weights, which makes the sounds; 0: none
     reserve = 0.0  # the share of the time that is left for `finish`
-    numbers = 0  # how many numbers describe a sound for it, where it brings sounds back
+    code_size = 0  # how many numbers describe a sound for it, where it brings sounds back
 
     def __init__(self, sample_rate: int, length: int, labels: Sequence[str] = ("",)) -> None:
         super().__init__()
         self.sample_rate, self.length, self.labels = sample_rate, length, list(labels)
-        self.rate = min(self.best_rate, sample_rate)
+        self.rate = min(self.native_rate, sample_rate)
         self.own_length = -(-length * self.rate // sample_rate)
         self.register_buffer("label_shares", torch.ones(len(self.labels)) / len(self.labels))
         self.optimizers: list[Optimizer] = []
@@ -97,7 +97,7 @@ class Baseline(nn.Module):
     def finish(self, train: Store) -> None:
         "What is left to do when the steps are done, in the time that is reserved."
 
-# %% ../nbs/75_baseline.ipynb #ae6c2441
+# %% ../nbs/75_baseline.ipynb #1324dae2
 @patch(cls_method=True)
 def for_store(cls: Baseline, store: Store) -> Baseline:
     "A system for the sounds of a store, not trained."
@@ -111,7 +111,7 @@ def loss(self: Baseline, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length
 
 
 @patch
-def bring_back(self: Baseline, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+def autoencode(self: Baseline, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
     "Reconstructions."
     raise NotImplementedError
 
@@ -127,8 +127,8 @@ def size(self: Baseline) -> int:
     "How many parameters there are, without those of discriminators."
     return sum(weight.numel() for weight in self.parameters())
 
-# %% ../nbs/75_baseline.ipynb #6f520fc8
-def descend(optimizer: Optimizer, loss: Tensor, clip: float = 1.0) -> None:
+# %% ../nbs/75_baseline.ipynb #f399c26a
+def gradient_step(optimizer: Optimizer, loss: Tensor, clip: float = 1.0) -> None:
     "One step of an optimizer down the gradient of a loss."
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     optimizer.zero_grad(set_to_none=True)
@@ -141,16 +141,18 @@ def descend(optimizer: Optimizer, loss: Tensor, clip: float = 1.0) -> None:
 def step(self: Baseline, x: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (B, own length), (B,)
     "One step; returns losses by name."
     loss = self.loss(x, labels)
-    descend(self.optimizers[0], loss)
+    gradient_step(self.optimizers[0], loss)
     return {"loss": loss.detach()}
 
-# %% ../nbs/75_baseline.ipynb #e1d71c86
+# %% ../nbs/75_baseline.ipynb #d6e49320
 class TrainingSounds:
     "The training sounds of a store at a system's rate, and their labels; a batch for every step."
 
     def __init__(self, baseline: Baseline, train: Store, seed: int) -> None:
         parts = [train.sounds(slice(at, at + 256)) for at in range(0, len(train), 256)]
-        clips = torch.cat([(32767 * baseline.to_own(part).clamp(-1, 1)).short() for part in parts])  # (n, own length)
+        clips = torch.cat(
+            [(32767 * baseline.to_own_rate(part).clamp(-1, 1)).short() for part in parts]
+        )  # (n, own length)
         self.clips, self.table, self.seed = clips.to(baseline.label_shares.device), train.table, seed
         self.codes = torch.tensor([baseline.labels.index(label) for label in train.table.label], device=clips.device)
 
@@ -164,13 +166,13 @@ class TrainingSounds:
 
 
 @patch
-def to_own(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, own length)
+def to_own_rate(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, own length)
     "Sounds at the rate of the system."
     return resample_batch(x, self.sample_rate, self.rate)[:, : self.own_length]
 
 
 @patch
-def from_own(self: Baseline, x: Tensor) -> Tensor:  # (n, own length or more) -> (n, T)
+def from_own_rate(self: Baseline, x: Tensor) -> Tensor:  # (n, own length or more) -> (n, T)
     "Sounds at the rate of the store, no louder than 1."
     x = resample_batch(x[:, : self.own_length].float().cpu(), self.rate, self.sample_rate)[:, : self.length]
     x = F.pad(x, (0, self.length - x.shape[1])).nan_to_num(0.0, 0.0, 0.0)
@@ -199,7 +201,8 @@ def fit(
     sounds, progress, eighths = TrainingSounds(self, train, seed), Progress(name, 1000), 1
     self.label_shares.copy_(torch.bincount(sounds.codes, minlength=len(self.labels)) / len(train))
     self.train(), self.prepare(train)
-    clock, average = Clock(minutes, most_steps, self.label_shares.is_cuda), MovingAverage(self, self.ema_decay)
+    clock = Clock(minutes * (1 - self.reserve), most_steps, self.label_shares.is_cuda)
+    average = MovingAverage(self, self.ema_decay)
     while self.share < 1 and (self.optimizers or not self.done):
         torch.manual_seed(hash((seed, self.done)) % 2**32)
         set_rates(self)
@@ -210,7 +213,7 @@ def fit(
         if broken := [key for key, loss in losses.items() if not math.isfinite(loss)]:
             raise Diverged(f"{name} diverged in step {self.done}: its {broken[0]} is {losses[broken[0]]}")
         self.curve.append({"minutes": self.minutes} | losses)
-        self.share = max(clock.share(self.done) if most_steps else 0.0, clock.spent() / minutes / (1 - self.reserve))
+        self.share = clock.share(self.done)
         progress.update(min(1000, round(1000 * self.share)), **losses)
         if watch and self.share >= eighths / 8:
             eighths = math.floor(8 * self.share) + 1
@@ -234,10 +237,13 @@ def reconstruct(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, T)
         torch.manual_seed(0)
         device = self.label_shares.device
         return torch.cat(
-            [self.from_own(self.bring_back(self.to_own(part).to(device))) for part in x.float().split(self.at_once)]
+            [
+                self.from_own_rate(self.autoencode(self.to_own_rate(part).to(device)))
+                for part in x.float().split(self.at_once)
+            ]
         )
 
-# %% ../nbs/75_baseline.ipynb #b4126df0
+# %% ../nbs/75_baseline.ipynb #88128abd
 @patch
 def check_request(self: Baseline, n: int, label: str | None, pitch: float | None, seed: int) -> None:
     "Refuse what the system cannot be asked for."
@@ -271,4 +277,4 @@ def generate(
         hertz = None if pitch is None else torch.full((n,), float(pitch), device=device)
         lots = [slice(at, at + self.at_once) for at in range(0, n, self.at_once)]
         parts = [self.draw(codes[lot], None if hertz is None else hertz[lot]) for lot in lots]
-        return torch.cat([self.from_own(part) for part in parts])
+        return torch.cat([self.from_own_rate(part) for part in parts])

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['BASELINES', 'key_of', 'load_baseline', 'BaselineConfig', 'mean_error', 'low_log_mel_error', 'reconstruction_scores',
-           'generation_scores', 'seconds_for_one', 'watch_quality', 'plot_ten', 'usual_embeddings', 'measure_system',
-           'run_training', 'row_of_real', 'run_baselines']
+__all__ = ['BASELINES', 'key_of', 'load_baseline', 'BaselineConfig', 'low_log_mel_error', 'reconstruction_scores',
+           'copying_scores', 'generation_scores', 'seconds_for_one', 'watch_quality', 'plot_ten', 'usual_embeddings',
+           'measure_system', 'run_training', 'row_of_real', 'keep_picture', 'run_baselines']
 
 # %% ../nbs/76_baseline_runs.ipynb #6e8c012f
 import sys
@@ -32,7 +32,7 @@ from torch import Tensor
 
 # %% ../nbs/76_baseline_runs.ipynb #7cd8583f
 from .aisfx import aisfx, find_aisfx_checkpoint
-from .baseline import Baseline, Diverged
+from .baseline import Baseline
 from .dataset import DataConfig, prepare_store
 from .display import spectrogram_rows
 from .embeddings import Embedding, drumnet_for_store, mel, resample_batch
@@ -42,9 +42,9 @@ from .flow_results import embed_and_score
 from .labels import label_accuracy
 from .losses import spectral_distance
 from .monitoring import held_out
-from .novelty import find_copies, memorised
+from .novelty import novelty_rows
 from .parallel import end_with_parent, results_in_order, terminate_children
-from .reconstruction import log_mel, recognised
+from .reconstruction import log_mel_error, recognised
 from .runs import Run, hardware, median_seconds
 from .settings import LazyModule, Refused, RunConfig, did_you_mean, fingerprint, parse_names, setting
 
@@ -100,7 +100,6 @@ class BaselineConfig(DataConfig, RunConfig):
 
     def check(self) -> None:
         super().check()
-        parse_names(self.baselines, BASELINES, "baseline")
         if not all(seed.strip().isdecimal() and int(seed) < 2**31 for seed in self.seeds.split(",")):
             raise Refused(f"setting 'seeds' takes whole numbers below 2**31 with commas, not {self.seeds!r}")
         if not parse_names(self.baselines, BASELINES, "baseline"):
@@ -111,70 +110,62 @@ class BaselineConfig(DataConfig, RunConfig):
         names = parse_names(self.baselines, BASELINES, "baseline")
         return [(name, seed) for seed in dict.fromkeys(map(int, self.seeds.split(","))) for name in names]
 
-# %% ../nbs/76_baseline_runs.ipynb #e0624441
-def mean_error(values: Tensor, groups: np.ndarray) -> dict[str, float]:  # (n,) each
-    "A mean over sounds and its interval."
-    score = mean_with_interval(values, groups)
-    return {"value": float(score), "low": score.low, "high": score.high}
-
-
+# %% ../nbs/76_baseline_runs.ipynb #5c5096da
 def low_log_mel_error(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (n, T) each -> (n,), dB
     "The log-mel error of what lies below 8 kHz."
-    a, b = (log_mel(resample_batch(part, rate, min(rate, 16_000)), min(rate, 16_000)) for part in (x, y))
-    return (a - b).abs().mean((1, 2))
+    lower = min(rate, 16_000)
+    return log_mel_error(*(resample_batch(part, rate, lower) for part in (x, y)), lower)
 
 
 def reconstruction_scores(x: Tensor, y: Tensor, groups: np.ndarray, rate: int) -> dict[str, Any]:  # (n, T) each
-    "How near sounds came back, in three measures."
+    "How near sounds came back, in four measures."
     pairs = [*zip(x.split(32), y.split(32), strict=True)]
-    errors = torch.cat([(log_mel(a, rate) - log_mel(b, rate)).abs().mean((1, 2)) for a, b in pairs])
-    low_errors = torch.cat([low_log_mel_error(*pair, rate) for pair in pairs])
+    errors, low_errors = (
+        torch.cat([measure(*pair, rate) for pair in pairs]) for measure in (log_mel_error, low_log_mel_error)
+    )
     distances = torch.cat([spectral_distance(a[:, None], b[:, None]) for a, b in pairs])
     return {
-        "nearest to their own": mean_error(recognised(x, y, rate).double(), groups),
-        "log-mel up to 8 kHz, dB": mean_error(low_errors, groups),
-        "log-mel, dB": mean_error(errors, groups),
-        "spectral distance": mean_error(distances, groups),
+        "nearest to their own": mean_with_interval(recognised(x, y, rate).double(), groups).as_dict(),
+        "log-mel up to 8 kHz, dB": mean_with_interval(low_errors, groups).as_dict(),
+        "log-mel, dB": mean_with_interval(errors, groups).as_dict(),
+        "spectral distance": mean_with_interval(distances, groups).as_dict(),
     }
 
-# %% ../nbs/76_baseline_runs.ipynb #dc44680e
+# %% ../nbs/76_baseline_runs.ipynb #63092af8
+def copying_scores(sounds: Tensor, train: Store, held: Store) -> dict[str, Any]:  # (n, T)
+    "How often sounds are nearer to training sounds than to held-out ones, and the share that are found in a training sound."
+    (row,) = novelty_rows({"new": sounds}, train.sounds(), held.sounds(), train.rate, held.table.group)
+    return {"memorised": row["memorised (0.5: fair)"], "copies": row["copies by fingerprint"] / row["number"]}
+
+
 def generation_scores(
-    system: Baseline, sounds: Tensor, train: Store, held: Tensor, by: dict[str, Embedding], reference: dict
+    system: Baseline, sounds: Tensor, train: Store, held: Store, by: dict[str, Embedding], reference: dict
 ) -> dict[str, Any]:
     "Every metric of new sounds (n, T) by every embedding, and what says whether they are copies."
     row: dict[str, Any] = embed_and_score(sounds, reference, by, system.sample_rate)
-    points = [by["mel"].embed(part, system.sample_rate) for part in (held, sounds)]
-    row["memorised"] = float(memorised(reference["mel"], *points))
-    known = train.sample(2000).sounds()
-    shares, _, limit = find_copies(known, held[:64], sounds[:64], system.sample_rate)
-    row["copies"] = float((shares > limit).mean())
+    row |= copying_scores(sounds, train, held)
     if system.by_label and len(system.labels) > 1 and "drumnet" in by:
         ask = lambda label, count: system.generate(count, label=label)  # noqa: E731
         row["label accuracy"] = label_accuracy(ask, train, reference["drumnet"], by["drumnet"], count=8)
     return row
 
 
-def seconds_for_one(make: Callable[[], Tensor], slow: bool) -> float:
-    "The time that one sound takes on one thread; of a slow way one measurement."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        begun = time.perf_counter()
-        make()
-        first = time.perf_counter() - begun
-        return first if slow or first > 2 else median_seconds(make, 7)
-    finally:
-        torch.set_num_threads(threads)
+def seconds_for_one(make: Callable[[], Tensor]) -> float:
+    "The time that one sound takes; a median, unless it takes seconds."
+    begun = time.perf_counter()
+    make()
+    first = time.perf_counter() - begun
+    return first if first > 2 else median_seconds(make, 7)
 
-# %% ../nbs/76_baseline_runs.ipynb #45289edf
+# %% ../nbs/76_baseline_runs.ipynb #5f36d019
 def watch_quality(curve: list[dict[str, float]], x: Tensor, points: np.ndarray, by: Embedding) -> Callable:
     "What `fit` calls now and then: a row of quality on some held-out sounds (n, T)."
 
     def look(system: Baseline) -> None:
         row = {"minutes": system.minutes, "steps": system.done}
-        if system.reconstructs and not system.slow:
+        if system.reconstructs and not system.autoregressive:
             row["spectral distance"] = spectral_distance(x[:, None], system.reconstruct(x)[:, None]).mean().item()
-        if system.generates and not system.slow and system.ready:
+        if system.generates and not system.autoregressive and system.ready:
             scores = embed_and_score(system.generate(len(x), seed=1), {"mel": points}, {"mel": by}, system.sample_rate)
             row["KAD, mel"] = scores["KAD, mel"]
         curve.append(row)
@@ -184,34 +175,34 @@ def watch_quality(curve: list[dict[str, float]], x: Tensor, points: np.ndarray, 
 
 def plot_ten(held: Tensor, back: Tensor | None, new: Tensor | None, rate: int) -> Figure:  # (n, T) each
     "Ten held-out sounds, what came back of them, and ten new sounds: a row each, as far as there are such."
-    rows = [("held out", held[:10])] if back is not None else []
-    rows += [("back", back[:10])] if back is not None else []
-    return spectrogram_rows(rows + ([("new", new[:10])] if new is not None else []), rate)
+    rows = [("held out", held), ("back", back)] if back is not None else []
+    rows += [("new", new)] if new is not None else []
+    return spectrogram_rows([(name, sounds[:10]) for name, sounds in rows], rate)
 
 # %% ../nbs/76_baseline_runs.ipynb #f77dcac9
-def usual_embeddings(store: Store) -> dict[str, Embedding]:
-    "The embeddings that need no path; drumnet where there are labels to learn from."
+def usual_embeddings(store: Store) -> tuple[dict[str, Embedding], dict[str, np.ndarray]]:
+    "The embeddings that need no path (drumnet: where there are labels), and by each the points of the training sounds."
     by = {"mel": mel()}
     with suppress(Refused):
         by["drumnet"] = drumnet_for_store(store)
-    return by | ({"aisfx": aisfx()} if find_aisfx_checkpoint() else {})
+    by |= {"aisfx": aisfx()} if find_aisfx_checkpoint() else {}
+    return by, {name: embedding.embed(store.split("train").sounds(), store.rate) for name, embedding in by.items()}
 
 
 def measure_system(system: Baseline, store: Store, held: Store, folder: Path) -> dict[str, Any]:
     "A trained system -> its row; its sounds and a picture of ten are in the folder."
     train, x = store.split("train"), held.sounds()
-    by = usual_embeddings(store)
-    reference = {name: embedding.embed(train.sounds(), store.rate) for name, embedding in by.items()}
+    by, reference = usual_embeddings(store)
     row: dict[str, Any] = {"millions": system.size / 1e6, "steps": system.done, "minutes": system.minutes}
-    row |= {"numbers": system.numbers} if system.reconstructs else {}
+    row |= {"code size": system.code_size} if system.reconstructs else {}
     back = system.reconstruct(x) if system.reconstructs else None
     new = system.generate(len(x), seed=0) if system.generates else None
     if back is not None:
         row |= reconstruction_scores(x, back, held.table.group.to_numpy(), store.rate)
-        row["seconds for one back"] = seconds_for_one(lambda: system.reconstruct(x[:1]), system.slow)
+        row["seconds for one back"] = seconds_for_one(lambda: system.reconstruct(x[:1]))
     if new is not None:
-        row |= generation_scores(system, new, train, x, by, reference)
-        row["seconds for one new"] = seconds_for_one(lambda: system.generate(1), system.slow)
+        row |= generation_scores(system, new, train, held, by, reference)
+        row["seconds for one new"] = seconds_for_one(lambda: system.generate(1))
     sounds = {name: part for name, part in (("back", back), ("new", new)) if part is not None}
     with atomic_write(folder / "sounds.npz") as beside, open(beside, "wb") as file:
         np.savez(file, **{name: (32767 * part).short().numpy() for name, part in sounds.items()})
@@ -240,7 +231,7 @@ def run_training(
         points = by.embed(store.split("train").sounds(), store.rate)
         system.fit(store, config.minutes, config.most_steps, seed, watch_quality(curve, some, points, by))
         row = about | measure_system(system, store, held, folder) | {"curve": curve}
-    except (Diverged, Refused, RuntimeError, ValueError, MemoryError) as error:
+    except (RuntimeError, ValueError, MemoryError) as error:  # Diverged and Refused among them
         return about | {"failed": str(error).splitlines()[0], "curve": curve}  # is tried again the next time
     write_json(folder / "row.json", {"settings": settings, "row": row})
     return row
@@ -249,18 +240,21 @@ def run_training(
 def row_of_real(store: Store, most: int) -> dict[str, Any]:
     "The row of held-out sounds."
     held, train = held_out(store).sample(most), store.split("train")
-    by = usual_embeddings(store)
-    reference = {name: embedding.embed(train.sounds(), store.rate) for name, embedding in by.items()}
-    x, known = held.sounds(), train.sample(2000).sounds()
-    row: dict[str, Any] = embed_and_score(x, reference, by, store.rate)
-    halves = [by["mel"].embed(part, store.rate) for part in (x[::2], x[1::2])]
-    row["memorised"] = float(memorised(reference["mel"], *halves))
-    shares, _, limit = find_copies(known, x[:64], x[64:128] if len(x) >= 128 else x[:64], store.rate)
-    row["copies"] = float((shares > limit).mean())
+    by, reference = usual_embeddings(store)
+    x = held.sounds()
+    row = embed_and_score(x, reference, by, store.rate)
+    row |= copying_scores(x[1::2], train, held.with_table(held.table.iloc[::2]))  # one half beside the other
     return {"baseline": "real, held out", "seed": 0} | row | {"curve": []}
 
 # %% ../nbs/76_baseline_runs.ipynb #0e4ee14e
 key_of = itemgetter("baseline", "seed")  # which training a row is of
+
+
+def keep_picture(picture: Path, place: Path) -> None:
+    "Put the picture of ten sounds beside the rows, if there is one."
+    if picture.exists():
+        with atomic_write(place) as beside:
+            beside.write_bytes(picture.read_bytes())
 
 
 def run_baselines(
@@ -287,6 +281,9 @@ def run_baselines(
         try:
             for number, (training, row) in enumerate(results_in_order(pool, work, trainings, 2 * jobs), 1):
                 rows[key_of(row)] = row
+                keep_picture(
+                    run.path / "{},seed={}/ten.png".format(*training), results.parent / f"baselines/{training[0]}.png"
+                )
                 write_json(results, about | {"settings": settings, "rows": [*rows.values()]})
                 said = f"failed: {row['failed']}" if "failed" in row else f"{row['steps']} steps"
                 print(f"{number} of {len(trainings)}: {training[0]}, seed {training[1]}, {said}", file=sys.stderr)

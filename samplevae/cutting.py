@@ -79,11 +79,11 @@ def cut_song(song: Path, folder: Path, rate: int = 44_100, seconds: float = 0.5,
         raise Refused(f"nothing begins in {song}: is it silent, or one long sound?")
     name = re.sub(r"[^\w .-]+", " ", song.stem)[:100].strip() or "song"
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with staging_folder(folder.absolute()) as fresh, (fresh / "clips.csv").open("w", encoding="utf-8") as listed:
-        listed.write("file,label,group\n")
-        for when, part in parts:
-            file = f"{name}-{when:08.3f}.wav"
+    files = [f"{name}-{when:08.3f}.wav" for when, _ in parts]
+    with staging_folder(folder.absolute()) as fresh:
+        for file, (_, part) in zip(files, parts, strict=True):
             (fresh / file).write_bytes(wav_bytes(part, rate))
-            listed.write(f"{file},,{name}\n")
-        listed.close(), replace_folder(fresh, folder.absolute())
+        rows = ["file,label,group", *(f"{file},,{name}" for file in files)]
+        (fresh / "clips.csv").write_text("\n".join(rows) + "\n", "utf-8")
+        replace_folder(fresh, folder.absolute())
     return sorted(folder.glob("*.wav"))

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['USUAL', 'WEIGHTS', 'OWN', 'RESULTS', 'embed_and_score', 'about_training', 'more_priors', 'measure_run',
-           'require_comparable', 'results_path', 'read_results', 'which_training', 'is_measured', 'measure_experiment',
-           'by_training', 'mean_of_trainings', 'show_score', 'compare_priors', 'compare_posteriors', 'plot_priors',
-           'plot_rate_distortion']
+__all__ = ['USUAL', 'WEIGHTS', 'OWN', 'RESULTS', 'embed_and_score', 'new_sounds', 'decode_draws', 'about_training', 'more_priors',
+           'measure_run', 'require_comparable', 'results_path', 'read_results', 'which_training', 'is_measured',
+           'measure_experiment', 'by_training', 'mean_of_trainings', 'show_score', 'compare_priors',
+           'compare_posteriors', 'plot_priors', 'plot_rate_distortion']
 
 # %% ../nbs/61_flow_results.ipynb #65ce0bc7
 import math
@@ -65,6 +65,17 @@ def embed_and_score(
         row |= {f"{column.rstrip(' ↑↓')}, {name}": float(score) for column, score in numbers.items()}
     return row
 
+# %% ../nbs/61_flow_results.ipynb #7a071f01
+def new_sounds(model: SampleVAE, prior: Prior, count: int, draw: int, temperature: float = 1.0) -> Tensor:  # (count, T)
+    "Draw number `draw` of so many sounds from a prior."
+    return generate(model, prior, count, 1000 + draw, temperature)
+
+
+def decode_draws(model: SampleVAE, sounds: EncodedSounds) -> Tensor:  # (n, T)
+    "Sounds, decoded from a draw of each posterior."
+    torch.manual_seed(0)
+    return torch.cat([decode_vectors(model, part, 1).cpu() for part in sounds.draw().split(64)])
+
 # %% ../nbs/61_flow_results.ipynb #bb92ad70
 USUAL = 0.002  # β of the presets
 WEIGHTS = "vae/model.safetensors"
@@ -107,8 +118,7 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
     quick = {"mel": mel(), "drumnet": drumnet_for_store(store)}
     by = quick | ({"aisfx": aisfx()} if find_aisfx_checkpoint() else {})
     reference = {name: embedding.embed(real.sounds(), rate_hz) for name, embedding in by.items()}
-    torch.manual_seed(0)
-    back = torch.cat([decode_vectors(model, part, 1).cpu() for part in held.draw().split(64)])
+    back = decode_draws(model, held)
     rows = [about | {"set": "model"} | measure_model(model, held, train, x, back)]
     for name, sounds in ("real, held out", x), ("reconstructed", back):
         rows.append(about | {"set": name} | embed_and_score(sounds, reference, by, rate_hz))
@@ -118,7 +128,7 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
             "label accuracy": label_accuracy(ask_prior(model, prior), real, reference["drumnet"], by["drumnet"])
         }
         for draw in range(draws):
-            sounds = generate(model, prior, len(x), 1000 + draw, temperature)
+            sounds = new_sounds(model, prior, len(x), draw, temperature)
             chosen = by if not draw else quick
             rows.append(about | {"set": name, "draw": draw} | embed_and_score(sounds, reference, chosen, rate_hz))
     answers = {"real, held out": pick_by_label(held_store, x), "reconstructed": pick_by_label(held_store, back)}

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Answer', 'ask_prior', 'label_accuracy', 'labels_with_enough', 'pick_by_label', 'score_labels',
-           'reconstruction_by_label']
+__all__ = ['Answer', 'ask_prior', 'label_means', 'nearest_label', 'label_accuracy', 'labels_with_enough', 'pick_by_label',
+           'score_labels', 'reconstruction_by_label']
 
 # %% ../nbs/59_labels.ipynb #84f740c7
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from torch import Tensor
 # %% ../nbs/59_labels.ipynb #f7e558ab
 from .metrics import kad
 from .prior import generate
-from .reconstruction import log_mel, recognised
+from .reconstruction import log_mel_error, recognised
 from .settings import Refused
 
 # %% ../nbs/59_labels.ipynb #333cf3bb
@@ -41,17 +41,26 @@ def ask_prior(model: SampleVAE, prior: Prior) -> Answer:
     return lambda label, count: generate(model, prior, count, label=label)
 
 # %% ../nbs/59_labels.ipynb #07b4ab5f
+def label_means(points: np.ndarray, sounds: Store) -> pd.DataFrame:  # (n, D), one for each sound -> (labels, D)
+    "The mean of the points of each label."
+    return pd.DataFrame(points).groupby(sounds.table.label.to_numpy()).mean()
+
+
+def nearest_label(points: np.ndarray, middles: pd.DataFrame) -> np.ndarray:  # (n, D), (labels, D) -> (n,)
+    "The label whose mean is nearest to each point."
+    return middles.index.to_numpy()[((points[:, None] - middles.to_numpy()) ** 2).sum(2).argmin(1)]
+
+
 def label_accuracy(answer: Answer, real: Store, points: np.ndarray, by: Embedding, count: int = 16) -> float:
     "How often a sound that was asked for by its label is nearest to the mean of that label's training sounds."
-    middles, right = pd.DataFrame(points).groupby(real.table.label.to_numpy()).mean(), []
+    middles, right = label_means(points, real), []
     for label in middles.index:
         try:
             drawn = by.embed(answer(label, count), real.rate)
         except Refused:  # so rare that this prior does not draw it
             right += count * [False]
             continue
-        nearest = ((drawn[:, None] - middles.to_numpy()) ** 2).sum(2).argmin(1)
-        right += (middles.index[nearest] == label).tolist()
+        right += (nearest_label(drawn, middles) == label).tolist()
     return float(np.mean(right))
 
 # %% ../nbs/59_labels.ipynb #9c87c4e1
@@ -89,8 +98,7 @@ def score_labels(
 @torch.no_grad()
 def reconstruction_by_label(held: Store, x: Tensor, back: Tensor) -> dict[str, dict[str, Any]]:  # (n, T) each
     "By label: number of sounds and groups, the mean log-mel error, and the share of sounds nearest to their own original."
-    parts = zip(x.split(64), back.split(64), strict=True)
-    errors = [(log_mel(a, held.rate) - log_mel(b, held.rate)).abs().mean((1, 2)) for a, b in parts]
+    errors = [log_mel_error(*pair, held.rate) for pair in zip(x.split(64), back.split(64), strict=True)]
     rows = held.table.assign(error=torch.cat(errors).numpy(), own=recognised(x, back, held.rate).double().numpy())
     by_label = rows[rows.label.isin(labels_with_enough(held))].groupby("label")
     table = by_label.agg(

@@ -23,13 +23,13 @@ from .clap import parse_embeddings
 from .dataset import prepare_store
 from .embeddings import EMBEDDINGS, Embedding
 from .files import read_json, write_json
-from .flow_results import about_training, embed_and_score, which_training
+from .flow_results import about_training, decode_draws, embed_and_score, new_sounds, which_training
 from .monitoring import held_out
-from .prior import fitted_kinds, generate, load_prior
+from .prior import fitted_kinds, load_prior
 from .runs import Progress, Run
 from .settings import Refused
 from .vae import SampleVAE
-from .vectors import decode_vectors, encode_posteriors
+from .vectors import encode_posteriors
 
 # %% ../nbs/78_later_embeddings.ipynb #3ed3a298
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def sounds_of_row(
     kind, _, temperature = row["set"].partition(", temperature ")
     if "draw" not in row or kind not in priors:
         return known.get(row["set"])
-    return generate(model, priors[kind], len(real), 1000 + int(row["draw"]), float(temperature or 1))
+    return new_sounds(model, priors[kind], len(real), int(row["draw"]), float(temperature or 1))
 
 
 def add_to_run(run: Run, rows: list[dict[str, Any]], by: dict[str, Embedding]) -> None:
@@ -53,9 +53,7 @@ def add_to_run(run: Run, rows: list[dict[str, Any]], by: dict[str, Embedding]) -
     held, train = held_out(store).sample(400), store.split("train")
     priors = {kind: load_prior(run / "prior", kind) for kind in fitted_kinds(run / "prior")}
     reference = {name: embedding.embed(train.sounds(), store.rate) for name, embedding in by.items()}
-    torch.manual_seed(0)
-    vectors = encode_posteriors(model, held).draw().split(64)
-    back = torch.cat([decode_vectors(model, part, 1).cpu() for part in vectors])
+    back = decode_draws(model, encode_posteriors(model, held))
     for row in rows:
         sounds = sounds_of_row(row, model, priors, held.sounds(), back)
         if sounds is not None:
@@ -108,6 +106,8 @@ def add_to_baselines(out: Path, path: Path, store: Store, names: str) -> list[di
     progress = Progress("rows", len(kept["rows"]))
     for number, row in enumerate(kept["rows"], 1):
         folder = out / f"{row['baseline']},seed={row['seed']}"
+        if all(f"Fréchet, {name}" in row for name in by):
+            continue
         sounds = held_out(store).sample(kept["held out"]).sounds() if row["baseline"] == "real, held out" else None
         if (folder / "sounds.npz").exists() and "failed" not in row:
             sounds = kept_sounds(folder / "sounds.npz")

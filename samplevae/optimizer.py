@@ -178,7 +178,7 @@ class MovingAverage:
     def update(self, step: int) -> None:
         "After a step: a little towards the present weights."
         decay = min(self.decay, (1 + step) / (10 + step))
-        if self.weights:
+        if self.decay and self.weights:
             torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
 
     def swap(self) -> None:

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['TIMBRE', 'TiedDecoder', 'tie_timbre', 'contrastive_loss', 'Reverse', 'StyleVAE', 'envelope_correlation',
+__all__ = ['TIMBRE', 'TiedDecoder', 'tie_timbre', 'contrastive_loss', 'GradientReversal', 'StyleVAE', 'envelope_correlation',
            'transfer_scores']
 
 # %% ../nbs/79_style_transfer.ipynb #f456760f
 from copy import deepcopy
 from typing import Any, TYPE_CHECKING
 
-# %% ../nbs/79_style_transfer.ipynb #dc7cf579
+# %% ../nbs/79_style_transfer.ipynb #5666705a
 import numpy as np
+import pandas as pd
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 # %% ../nbs/79_style_transfer.ipynb #a3e75947
 from .baselines.ours import WaveformVAE
+from .labels import label_means, nearest_label
 from .vectors import encode_vectors, split_vectors
 
 # %% ../nbs/79_style_transfer.ipynb #357a989c
@@ -58,8 +60,8 @@ def contrastive_loss(points: Tensor, labels: Tensor, margin: float = 2.0) -> Ten
     return sum(part.mean() for part in (pull, push) if len(part))
 
 
-class Reverse(torch.autograd.Function):
-    "Forward as it is, backward with the sign changed."
+class GradientReversal(torch.autograd.Function):
+    "The identity, whose gradient has the other sign."
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -99,12 +101,12 @@ class StyleVAE(WaveformVAE):
     def finish(self, train: Store) -> None:
         "There is no prior: transfer needs two sounds."
 
-# %% ../nbs/79_style_transfer.ipynb #44415225
+# %% ../nbs/79_style_transfer.ipynb #638ea702
 @patch
 def more_terms(self: StyleVAE, x: Tensor, labels: Tensor) -> Tensor:  # (B, 1, T), (B,)
     "What asks for timbre in the first half of the vectors, and for none in the second."
     z = self.learning.encode(x).rsample()
-    read = F.cross_entropy(self.reader(Reverse.apply(z[:, TIMBRE:])), labels)
+    read = F.cross_entropy(self.reader(GradientReversal.apply(z[:, TIMBRE:])), labels)
     return self.contrast * (contrastive_loss(z[:, :TIMBRE].mean(2), labels) + read)
 
 
@@ -123,7 +125,7 @@ def interpolate(self: StyleVAE, timbre: Tensor, course: Tensor) -> Tensor:  # (n
     a, b = (split_vectors(self.model, encode_vectors(self.model, x))[0] for x in (timbre, course))
     return self.model.decode((a + b) / 2, draws=1)[:, 0]
 
-# %% ../nbs/79_style_transfer.ipynb #c6c338ca
+# %% ../nbs/79_style_transfer.ipynb #8517eba9
 def envelope_correlation(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (n, T) each -> (n,)
     "The correlation of envelopes, in decibels down to 60 below the peak, every 10 ms."
 
@@ -137,10 +139,8 @@ def envelope_correlation(x: Tensor, y: Tensor, rate: int) -> Tensor:  # (n, T) e
 
 
 def transfer_scores(
-    made: Tensor, timbre_labels: np.ndarray, course: Tensor, middles: dict[str, np.ndarray], by: Embedding, rate: int
-) -> dict[str, float]:  # made and course: (n, T); middles: label -> (D,)
+    made: Tensor, timbre_labels: np.ndarray, course: Tensor, middles: pd.DataFrame, by: Embedding, rate: int
+) -> dict[str, float]:  # made and course: (n, T); middles: a row of D numbers for each label
     "How often the label of the timbre is recognised, and how well the course is followed."
-    names, points = [*middles], by.embed(made, rate)
-    nearest = ((points[:, None] - np.stack([*middles.values()])) ** 2).sum(2).argmin(1)
-    right = np.array(names)[nearest] == timbre_labels
+    right = nearest_label(by.embed(made, rate), middles) == timbre_labels
     return {"timbre": float(right.mean()), "course": envelope_correlation(course, made, rate).mean().item()}

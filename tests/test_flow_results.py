@@ -29,6 +29,7 @@ from samplevae.flow_results import (
     results_path,
 )
 from samplevae.labels import ask_prior, label_accuracy, score_labels
+from samplevae.later_embeddings import add_to_experiment
 from samplevae.runs import Run
 from samplevae.settings import Refused
 
@@ -154,6 +155,14 @@ def test_the_chapter_measures_the_runs_of_an_experiment_and_makes_its_page(smoke
     assert drawn.rate.notna().sum() == 1 and drawn["Fréchet, mel"].notna().sum() >= 1
     assert rows.loc[rows.set == "real, held out", "Fréchet, mel"].iloc[0] < drawn["Fréchet, mel"].mean()
     assert len(measure_experiment([run], path)) == len(rows) and path.stat().st_mtime_ns == written, "measured once"
+    stripped = json.loads(path.read_text())
+    for row in stripped["rows"]:  # what an embedding that comes later finds
+        row.pop("Fréchet, mel", None), row.pop("coverage, mel", None)
+    later = folder / "later.json"
+    later.write_text(json.dumps(stripped))
+    again = pd.DataFrame(add_to_experiment([run], later, "mel"))
+    assert again["Fréchet, mel"].notna().sum() == rows["Fréchet, mel"].notna().sum() > 3
+    assert np.allclose(again["Fréchet, mel"], rows["Fréchet, mel"], rtol=1e-4, equal_nan=True), "the same sounds"
     for row in (kept := json.loads(path.read_text()))["rows"]:
         row["weights"] = "of another training"
     path.write_text(json.dumps(kept))

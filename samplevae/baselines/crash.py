@@ -70,7 +70,7 @@ class WaveDiffusion(Baseline):
     paper = "https://arxiv.org/abs/2106.07431"
     simplified = "16 kHz; a U-Net of 24 to 192 channels that sees 0.3 s; predicts v, not the noise; 50 steps of DDIM; labels in place of a classifier's gradient"
     generates = by_label = True
-    best_rate, steps, ema_decay = 16_000, 50, 0.999
+    native_rate, steps, ema_decay = 16_000, 50, 0.999
 
     def build(self) -> None:
         self.net = UNet1d(len(self.labels))

@@ -56,7 +56,7 @@ class DDSP(Baseline):
     paper = "https://arxiv.org/abs/2001.04643"
     simplified = "one pitch a sound; loudness of blocks of 4 ms, without A-weighting; z from mel frames, 62.5 times a second; no reverberation; recurrent layers half as wide (256)"
     reconstructs = True
-    best_rate, width = 16_000, 256
+    native_rate, width = 16_000, 256
 
     def build(self) -> None:
         self.frames = -(-self.own_length // FRAME)
@@ -67,7 +67,7 @@ class DDSP(Baseline):
         self.controls = nn.Linear(self.width, 1 + HARMONICS + NOISE_BANDS)
         nn.init.constant_(self.controls.bias[1 + HARMONICS :], -3.0)  # noise begins softly
         self.fourier = ShortTimeFourier(FRAME, self.frames)
-        self.numbers = 1 + self.frames + 16 * -(-self.own_length // 256)
+        self.code_size = 1 + self.frames + 16 * -(-self.own_length // 256)
 
 # %% ../../nbs/baselines/08_ddsp.ipynb #1551cdeb
 @patch
@@ -77,7 +77,7 @@ def describe(self: DDSP, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # (B, T) 
     mel = mel_frames(F.pad(x, (0, -x.shape[1] % 256)), self.rate).mT  # (B, F / 4, 80)
     z = F.interpolate(self.to_z(self.encoder(mel)[0]).mT, self.frames, mode="linear").mT
     power = x.unflatten(1, (-1, FRAME)).square().mean(2, keepdim=True)
-    return fundamental_pitch(x, self.rate)[0], (power + 1e-8).log10() / 4 + 1, z
+    return fundamental_pitch(x, self.rate)[0].clamp(min=20), (power + 1e-8).log10() / 4 + 1, z
 
 
 @patch
@@ -106,5 +106,5 @@ def loss(self: DDSP, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length), (
 
 
 @patch
-def bring_back(self: DDSP, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+def autoencode(self: DDSP, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
     return self.synthesise(*self.describe(x))

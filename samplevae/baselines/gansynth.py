@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 # %% ../../nbs/baselines/12_gansynth.ipynb #51c81747
-from ..baseline import Baseline, descend
+from ..baseline import Baseline, gradient_step
 from .wavegan import critic_loss
 from ..harmonics import measure_pitch, pitch_condition
 
@@ -41,7 +41,7 @@ def complex_frames(x: Tensor, frames: int) -> Tensor:  # (B, T) -> (B, 256, fram
 
 
 def wave_of_frames(spectra: Tensor) -> Tensor:  # (B, 256, frames) complex -> (B, T)
-    "The way back."
+    "Spectrograms without their highest bin -> waves."
     window, spectra = torch.hann_window(WINDOW, device=spectra.device), F.pad(spectra, (0, 1, 0, 1))
     return torch.istft(spectra, WINDOW, STEP, window=window, length=STEP * (spectra.shape[2] - 1))
 
@@ -54,7 +54,7 @@ def to_image(x: Tensor, frames: int) -> Tensor:  # (B, T) -> (B, 2, 256, frames)
 
 
 def from_image(image: Tensor) -> Tensor:  # (B, 2, 256, frames) -> (B, T)
-    "The way back: phases are summed up."
+    "Log-magnitude and instantaneous frequency -> waves; phases are summed up."
     phase = (math.pi * image[:, 1].double()).cumsum(2).float()
     return wave_of_frames(torch.polar((7 * image[:, 0] - 2.2).exp(), phase))
 
@@ -93,7 +93,7 @@ class GANSynth(Baseline):
     paper = "https://arxiv.org/abs/1902.08710"
     simplified = "networks that do not grow, 64 to 12 channels, without equalised learning rate, minibatch deviation and drift penalty; windows of 512 and no mel scale; pitch as a number; label beside it; 128 random numbers"
     generates = by_label = by_pitch = True
-    best_rate, learning_rate, decays = 16_000, 8e-4, False
+    native_rate, learning_rate, decays = 16_000, 8e-4, False
 
     def build(self) -> None:
         self.columns = -(-self.own_length // (32 * STEP))
@@ -110,7 +110,7 @@ class GANSynth(Baseline):
         self.optimizers = [Adam(part.parameters(), self.learning_rate, betas=(0.0, 0.99)) for part in parts]
         codes = torch.tensor([self.labels.index(label) for label in train.table.label])
         blocks = [slice(at, at + 256) for at in range(0, len(train), 256)]
-        self.known = torch.cat([self.describe(self.to_own(train.sounds(b)), codes[b]) for b in blocks]).to(
+        self.known = torch.cat([self.describe(self.to_own_rate(train.sounds(b)), codes[b]) for b in blocks]).to(
             self.label_shares
         )
         self.codes = codes
@@ -134,9 +134,9 @@ def make(self: GANSynth, given: Tensor) -> Tensor:  # (B, conditions) -> (B, 2, 
 def step(self: GANSynth, x: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (B, own length), (B,)
     given, real = self.describe(x, labels), self.to_picture(x)
     loss, distance = critic_loss(lambda images: self.critic(images)[:, 0], real, self.make(given))
-    descend(self.optimizers[1], loss + 10 * self.guess_error(self.critic(real)[:, 1:], given), 100.0)
+    gradient_step(self.optimizers[1], loss + 10 * self.guess_error(self.critic(real)[:, 1:], given), 100.0)
     score, guess = self.critic(self.make(given)).split([1, self.conditions], 1)
-    descend(self.optimizers[0], 10 * self.guess_error(guess, given) - score.mean(), 100.0)
+    gradient_step(self.optimizers[0], 10 * self.guess_error(guess, given) - score.mean(), 100.0)
     return {"Wasserstein": distance}
 
 

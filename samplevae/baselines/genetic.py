@@ -61,7 +61,7 @@ class GeneticSearch(Baseline):
     paper = "Yee-King and Roth, SynthBot: an unsupervised software synthesizer programmer, 2008"
     simplified = "the synthesiser of this book; 1,016 candidates for each sound; nothing is learned"
     reconstructs = True
-    best_rate, numbers = 16_000, 9
+    native_rate, code_size = 16_000, 9
 
     def prepare(self, train: object) -> None:
         self.optimizers = []
@@ -69,7 +69,7 @@ class GeneticSearch(Baseline):
     def step(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
         return {}
 
-    def bring_back(self, x: Tensor) -> Tensor:  # (B, T) -> (B, T)
+    def autoencode(self, x: Tensor) -> Tensor:  # (B, T) -> (B, T)
         found = [search_settings(sound, self.rate)[:2] for sound in x]
         return torch.cat(
             [play(*(part[None] for part in best), sound, self.rate) for best, sound in zip(found, x, strict=True)]

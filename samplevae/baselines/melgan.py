@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 # %% ../../nbs/baselines/04_melgan.ipynb #c431a850
-from ..baseline import Baseline, descend
+from ..baseline import Baseline, gradient_step
 from ..discriminators import DiscriminatorEnsemble, adversarial_losses
 from ..layers import ResidualDilatedUnit, upsample, weight_normed
 from ..losses import magnitudes
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # %% ../../nbs/baselines/04_melgan.ipynb #3bd149a8
 def mel_frames(x: Tensor, rate: int, bands: int = 80) -> Tensor:  # (B, T) -> (B, bands, T / 256)
     "Log-mel frames, 256 samples apart, about 0."
-    filters = mel_filters(1024, bands, rate, slaney=False).to(x)
+    filters = mel_filters(1024, bands, rate).to(x)
     frames = magnitudes(x, 1024)[:, : x.shape[1] // 256] @ filters
     return (frames.mT + 1e-5).log() / 4 + 1
 
@@ -61,14 +61,14 @@ class MelGAN(Baseline):
     paper = "https://arxiv.org/abs/1910.06711"
     simplified = "half as wide (256 channels); discriminators with three strided layers that end at 256; shortcuts are not learned; feature matching relative to the real features; every other crop from the beginning"
     reconstructs = True
-    best_rate, batch_size, learning_rate, decays, crop = 22_050, 16, 1e-4, False, 8192
+    native_rate, batch_size, learning_rate, decays, crop = 22_050, 16, 1e-4, False, 8192
     discriminator_kinds, gan_loss, betas = "scale", "hinge", (0.5, 0.9)
     adversarial_weight, feature_weight = 3.0, 10.0  # our adversarial loss is a mean over 3 discriminators, theirs a sum
 
     def build(self) -> None:
         self.generator = self.make_generator()
         self.discriminators = DiscriminatorEnsemble(self.discriminator_kinds, 16)
-        self.numbers = 80 * -(-self.own_length // 256)
+        self.code_size = 80 * -(-self.own_length // 256)
 
     def make_generator(self) -> nn.Module:
         "Mel frames (B, 80, F) -> waves (B, 1, 256 F)."
@@ -93,14 +93,16 @@ def step(self: MelGAN, x: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (B, o
     fake = self.generator(mel_frames(x, self.rate))
     outputs = self.discriminators(torch.cat([x[:, None], fake.detach()]))
     discriminator_loss = adversarial_losses(outputs, self.gan_loss)[0]
-    descend(self.optimizers[1], discriminator_loss, 10.0)
+    gradient_step(self.optimizers[1], discriminator_loss, 10.0)
     _, adversarial, matching = adversarial_losses(self.discriminators(torch.cat([x[:, None], fake])), self.gan_loss)
     distance = self.distance(x, fake[:, 0])
-    descend(self.optimizers[0], self.adversarial_weight * adversarial + self.feature_weight * matching + distance, 10.0)
+    gradient_step(
+        self.optimizers[0], self.adversarial_weight * adversarial + self.feature_weight * matching + distance, 10.0
+    )
     return {"discriminator": discriminator_loss.detach(), "features": matching.detach()}
 
 
 @patch
-def bring_back(self: MelGAN, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+def autoencode(self: MelGAN, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
     frames = mel_frames(F.pad(x, (0, -x.shape[1] % 256)), self.rate)
     return self.generator(frames)[:, 0]

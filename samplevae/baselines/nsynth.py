@@ -39,17 +39,17 @@ class WaveNetAutoencoder(Baseline):
     paper = "https://arxiv.org/abs/1704.01279"
     simplified = "10 layers of 32 channels in the encoder, 20 in the decoder; crops of 6,144 samples, as there"
     reconstructs = True
-    best_rate, at_once, slow, crop = 16_000, 256, True, 6144
+    native_rate, at_once, autoregressive, crop = 16_000, 256, True, 6144
 
     def build(self) -> None:
         self.encoder, self.net = TemporalEncoder(), WaveNetStack(16)
-        self.numbers = 16 * -(-self.own_length // 512)
+        self.code_size = 16 * -(-self.own_length // 512)
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length), (B,)
         x = random_crops(x, self.crop, 512)
         classes = to_mu_law(x)
         return next_class_loss(self.net(classes, self.encoder(x[:, None]).repeat_interleave(512, 2)), classes)
 
-    def bring_back(self, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+    def autoencode(self, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
         condition = self.encoder(F.pad(x, (0, -x.shape[1] % 512))[:, None])  # (B, 16, T / 512)
         return from_mu_law(sample_wavenet(self.net, condition, x.shape[1], 512))

@@ -41,7 +41,7 @@ class WaveformVAE(Baseline):
     paper = "this book"
     simplified = "no second phase with discriminators"
     reconstructs = generates = by_label = by_pitch = True
-    best_rate = 10**6  # that of the store, whatever it is
+    native_rate = 10**6  # that of the store, whatever it is
     ready, ema_decay, reserve = False, 0.0, 0.02  # no prior before the end, and an average of its own
     settings: dict[str, Any] = {"size": "base", "latent": 64, "hop_length": 512, "beta": 5e-4}
     prior_kind: type[Prior] = MixturePrior
@@ -52,7 +52,7 @@ class WaveformVAE(Baseline):
         self.learning = SampleVAE(self.config)
         self.model = deepcopy(self.learning).requires_grad_(False)  # the moving average
         self.prior: Prior | None = None
-        self.numbers = math.prod(self.model.shape) + self.config.pitch_dims
+        self.code_size = math.prod(self.model.shape) + self.config.pitch_dims
 
     def prepare(self, train: Store) -> None:
         self.optimizers = build_optimizers(self.learning, self.config)
@@ -95,7 +95,7 @@ def more_terms(self: WaveformVAE, x: Tensor, labels: Tensor) -> Tensor:  # (B, 1
 
 
 @patch
-def bring_back(self: WaveformVAE, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+def autoencode(self: WaveformVAE, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
     "Reconstructions from the points of the posteriors."
     return reconstruct(self.model, x[:, : self.model.length])
 

@@ -31,7 +31,7 @@ class SettingsRegressor(Baseline):
     paper = "Bishop, Mixture density networks, 1994"
     simplified = "learns from this book's synthesiser alone; its likeliest kind and component are played"
     reconstructs = True
-    best_rate, batch_size, width, numbers, uses_sounds = 16_000, 32, 128, 9, False
+    native_rate, batch_size, width, code_size, uses_sounds = 16_000, 32, 128, 9, False
 
     def build(self) -> None:
         blocks, wide = [], 64
@@ -62,7 +62,7 @@ class SettingsRegressor(Baseline):
         density = MixtureSameFamily(Categorical(logits=weights), Independent(components, 1))
         return F.cross_entropy(kinds, kind) - density.log_prob(unit).mean() / len(FACTORS)
 
-    def bring_back(self, x: Tensor) -> Tensor:  # (B, T) -> (B, T)
+    def autoencode(self, x: Tensor) -> Tensor:  # (B, T) -> (B, T)
         kinds, weights, components = self.settings(x)
         unit = components.mean[torch.arange(len(x)), weights.argmax(1)].clamp(0, 1)
         pairs = zip(kinds.argmax(1), unit, x, strict=True)

@@ -66,7 +66,7 @@ class SoundStream(Baseline):
     paper = "https://arxiv.org/abs/2107.03312"
     simplified = "no discriminators; convolutions that look both ways (its own are causal); half as wide (16 to 256 channels); 256 codes a book, begun at random vectors; strides of powers of two; leaky ReLU"
     reconstructs = True
-    best_rate, width = 24_000, 16
+    native_rate, width = 24_000, 16
 
     def build(self) -> None:
         wide, down, up = self.width, [weight_normed(nn.Conv1d(1, self.width, 7, padding=3))], []
@@ -80,7 +80,7 @@ class SoundStream(Baseline):
         last = [nn.LeakyReLU(0.2), weight_normed(nn.Conv1d(self.width, 1, 7, padding=3))]
         self.decoder = nn.Sequential(weight_normed(nn.Conv1d(64, wide, 3, padding=1)), *up, *last)
         self.quantizer = ResidualQuantizer(64)
-        self.numbers = len(self.quantizer.codes) * -(-self.own_length // 256)
+        self.code_size = len(self.quantizer.codes) * -(-self.own_length // 256)
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:  # (B, own length), (B,)
         x = F.pad(x, (0, -x.shape[1] % 256))[:, None]
@@ -99,5 +99,5 @@ class SoundStream(Baseline):
         "Numbers of codes -> sounds."
         return self.decoder(self.quantizer.decode(numbers))[:, 0]
 
-    def bring_back(self, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+    def autoencode(self, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
         return self.from_tokens(self.tokens(x))

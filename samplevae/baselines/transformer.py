@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.optim import AdamW
 
 # %% ../../nbs/baselines/07_transformer.ipynb #7abb3054
-from ..baseline import Baseline, descend
+from ..baseline import Baseline, gradient_step
 from .soundstream import SoundStream
 
 # %% ../../nbs/baselines/07_transformer.ipynb #b979aeeb
@@ -37,7 +37,7 @@ def delayed(numbers: Tensor, blank: int) -> Tensor:  # (B, books, F) -> (B, book
 
 
 def undelayed(numbers: Tensor) -> Tensor:  # (B, books, F + books - 1) -> (B, books, F)
-    "The way back."
+    "Delayed books (B, books, F + books - 1) -> all at their own frame (B, books, F)."
     frames = numbers.shape[2] - numbers.shape[1] + 1
     return torch.stack([numbers[:, book, book : book + frames] for book in range(numbers.shape[1])], 1)
 
@@ -51,7 +51,7 @@ class TokenTransformer(Baseline):
     paper = "https://arxiv.org/abs/2306.05284"
     simplified = "4 layers of 192 on the first 4 books of a codec that has half the time; labels in place of text; no guidance, no top-k; past steps are computed anew for each step"
     reconstructs = generates = by_label = True
-    best_rate, decays, width, ready = SoundStream.best_rate, False, 192, False
+    native_rate, decays, width, ready = SoundStream.native_rate, False, 192, False
 
     def build(self) -> None:
         self.codec = SoundStream(self.sample_rate, self.length, self.labels)
@@ -66,7 +66,7 @@ class TokenTransformer(Baseline):
         for weight in (weight for weight in self.layers.parameters() if weight.ndim > 1):
             nn.init.xavier_uniform_(weight)  # or all layers would begin alike
         self.heads = nn.Linear(self.width, BOOKS * self.blank)
-        self.numbers = BOOKS * self.frames
+        self.code_size = BOOKS * self.frames
 
     def prepare(self, train: Store) -> None:
         self.codec.prepare(train)
@@ -84,7 +84,7 @@ class TokenTransformer(Baseline):
             numbers = delayed(self.codec.tokens(x)[:, :BOOKS], self.blank)
         logits = self.predict(labels, numbers[:, :, :-1])  # (B, books, steps, codes)
         loss = F.cross_entropy(logits.flatten(0, 2), numbers.flatten(), ignore_index=self.blank)
-        descend(self.optimizers[1], loss)
+        gradient_step(self.optimizers[1], loss)
         return {"nats a code": loss.detach()}
 
 # %% ../../nbs/baselines/07_transformer.ipynb #83765d18
@@ -112,5 +112,5 @@ def draw(self: TokenTransformer, labels: Tensor, pitch: None) -> Tensor:  # (B,)
 
 
 @patch
-def bring_back(self: TokenTransformer, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
+def autoencode(self: TokenTransformer, x: Tensor) -> Tensor:  # (B, own length) -> (B, own length)
     return self.codec.from_tokens(self.codec.tokens(x)[:, :BOOKS])

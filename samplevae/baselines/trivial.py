@@ -43,7 +43,7 @@ class NearestWithNoise(Baseline):
     paper = "nobody would write one"
     simplified = "it copies"
     reconstructs = generates = by_label = True
-    best_rate, numbers = 10**6, 1
+    native_rate, code_size = 10**6, 1
 
     def prepare(self, train: Store) -> None:
         self.clips = train.as_int16()
@@ -59,7 +59,7 @@ class NearestWithNoise(Baseline):
         x = self.clips[rows].float() / 32767
         return x * (1 + 0.01 * torch.randn_like(x))
 
-    def bring_back(self, x: Tensor) -> Tensor:  # (B, T) -> (B, T)
+    def autoencode(self, x: Tensor) -> Tensor:  # (B, T) -> (B, T)
         points = log_mel(x, self.rate).flatten(1)
         return self.with_noise(torch.cdist(points, self.levels.float()).argmin(1))
 

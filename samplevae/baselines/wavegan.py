@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 # %% ../../nbs/baselines/11_wavegan.ipynb #d54c34a5
-from ..baseline import Baseline, descend
+from ..baseline import Baseline, gradient_step
 from ..discriminators import phase_shuffle
 
 # %% ../../nbs/baselines/11_wavegan.ipynb #d46bf54f
@@ -71,7 +71,7 @@ class WaveGAN(Baseline):
     paper = "https://arxiv.org/abs/1802.04208"
     simplified = "a quarter as wide (16 channels before the wave); batches of 16; normal in place of uniform random numbers; as long as the sounds are"
     generates = True
-    best_rate, batch_size, learning_rate, decays, width = 16_000, 80, 1e-4, False, 16
+    native_rate, batch_size, learning_rate, decays, width = 16_000, 80, 1e-4, False, 16
 
     def build(self) -> None:
         positions = -(-self.own_length // 1024)
@@ -89,15 +89,15 @@ class WaveGAN(Baseline):
     def size(self) -> int:
         return sum(weight.numel() for weight in self.generator.parameters())
 
-# %% ../../nbs/baselines/11_wavegan.ipynb #28795ef1
+# %% ../../nbs/baselines/11_wavegan.ipynb #cff16f80
 @patch
 def step(self: WaveGAN, x: Tensor, labels: Tensor) -> dict[str, Tensor]:  # (B, own length), (B,)
     for real in x.chunk(5):
         fake = self.make(len(real))
         real = nn.functional.pad(real, (0, fake.shape[1] - real.shape[1]))
         loss, distance = critic_loss(lambda waves: self.critic(waves[:, None]), real, fake)
-        descend(self.optimizers[1], loss, 100.0)
-    descend(self.optimizers[0], -self.critic(self.make(len(real))[:, None]).mean(), 100.0)
+        gradient_step(self.optimizers[1], loss, 100.0)
+    gradient_step(self.optimizers[0], -self.critic(self.make(len(real))[:, None]).mean(), 100.0)
     return {"Wasserstein": distance}
 
 

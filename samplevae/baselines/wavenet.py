@@ -54,7 +54,7 @@ class WaveNetStack(nn.Module):
 
 
 def gated(both: Tensor) -> Tensor:  # (B, 2 C, ...) -> (B, C, ...)
-    "One half through tanh, opened and closed by the other."
+    "The tanh of one half of the channels times the sigmoid of the other."
     wave, gate = both.chunk(2, 1)
     return wave.tanh() * gate.sigmoid()
 
@@ -98,7 +98,7 @@ class WaveNet(Baseline):
     paper = "https://arxiv.org/abs/1609.03499"
     simplified = "20 layers, 32 channels (skips 64); learned on crops of 8,192 samples"
     generates = by_label = True
-    best_rate, at_once, slow, crop = 16_000, 256, True, 8192
+    native_rate, at_once, autoregressive, crop = 16_000, 256, True, 8192
 
     def build(self) -> None:
         self.label_vectors, self.net = nn.Embedding(len(self.labels), 16), WaveNetStack(16)
