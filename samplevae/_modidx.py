@@ -830,6 +830,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                  'samplevae.files.handle_signals': ('files.html#handle_signals', 'samplevae/files.py'),
                                  'samplevae.files.hash_tensors': ('files.html#hash_tensors', 'samplevae/files.py'),
                                  'samplevae.files.read_json': ('files.html#read_json', 'samplevae/files.py'),
+                                 'samplevae.files.read_start': ('files.html#read_start', 'samplevae/files.py'),
                                  'samplevae.files.replace_folder': ('files.html#replace_folder', 'samplevae/files.py'),
                                  'samplevae.files.staging_folder': ('files.html#staging_folder', 'samplevae/files.py'),
                                  'samplevae.files.write_array': ('files.html#write_array', 'samplevae/files.py'),

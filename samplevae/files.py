@@ -7,8 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['CLONE', 'atomic_write', 'write_json', 'write_array', 'read_json', 'write_tensors', 'staging_folder', 'replace_folder',
-           'folder_fingerprint', 'file_hash', 'hash_tensors', 'cache_folder', 'benchmark_result', 'exclusive_lock',
-           'handle_signals']
+           'read_start', 'folder_fingerprint', 'file_hash', 'hash_tensors', 'cache_folder', 'benchmark_result',
+           'exclusive_lock', 'handle_signals']
 
 # %% ../nbs/91_files.ipynb #19916db1
 import hashlib
@@ -116,15 +116,27 @@ def replace_folder(fresh: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 # %% ../nbs/91_files.ipynb #1c418726
+def read_start(path: Path) -> bytes:
+    "The first megabyte of a file; of one that cannot be read, nothing."
+    try:
+        with path.open("rb") as file:
+            return file.read(2**20)
+    except OSError:
+        return b""
+
+
 def folder_fingerprint(
     folder: str,  # empty: no folder, no listing
 ) -> str:
-    "A hash of the names, sizes and times of all files under `folder`: it changes when they do."
+    "A hash of the names in `folder`, of the sizes and of the first megabyte of each file: a copy elsewhere has the same."
+    top, found = Path(folder).expanduser(), hashlib.sha256()
     if not folder:
         return ""
-    found = [Path(base) / name for base, _, names in os.walk(Path(folder).expanduser()) for name in names]
-    listed = [(str(path), path.lstat().st_size, path.lstat().st_mtime_ns) for path in sorted(found)]
-    return hashlib.sha256(repr(listed).encode()).hexdigest()[:16]
+    for path in sorted(Path(base) / name for base, _, names in os.walk(top) for name in names):
+        found.update(repr((path.relative_to(top).as_posix(), path.lstat().st_size)).encode())
+        if path.is_file():  # neither a broken link nor a pipe
+            found.update(read_start(path))
+    return found.hexdigest()[:16]
 
 
 def file_hash(path: Path) -> str:

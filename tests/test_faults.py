@@ -20,6 +20,7 @@ from samplevae.batches import Experiment, run_batch
 from samplevae.comparison import ScoredRunConfig, reference_store
 from samplevae.config import Config, open_run
 from samplevae.factors import draw
+from samplevae.files import folder_fingerprint
 from samplevae.metrics import frechet
 from samplevae.runs import Run, is_run
 from samplevae.scores import maestro_source
@@ -219,3 +220,20 @@ def test_scores_and_lazy_modules_are_copied():
     for twin in copy.deepcopy(score), pickle.loads(pickle.dumps(score)):
         assert (twin, twin.low, twin.counts) == (score, score.low, score.counts)
     assert copy.copy(LazyModule("math")).pi > 3
+
+
+def test_a_copied_folder_is_the_same_folder_and_a_changed_byte_is_not(tmp_path):
+    (tmp_path / "here" / "kicks").mkdir(parents=True)
+    sound = tmp_path / "here" / "kicks" / "one.wav"
+    sound.write_bytes(bytes(range(200)) * 20)
+    (tmp_path / "here" / "gone.wav").symlink_to("nowhere")
+    before = folder_fingerprint(str(tmp_path / "here"))
+    shutil.copytree(tmp_path / "here", tmp_path / "there", symlinks=True, copy_function=shutil.copy)
+    assert folder_fingerprint(str(tmp_path / "there")) == before != ""
+    times, content = sound.stat(), sound.read_bytes()
+    sound.write_bytes(content[:-1] + b"!")
+    os.utime(sound, ns=(times.st_atime_ns, times.st_mtime_ns))
+    changed = folder_fingerprint(str(tmp_path / "here"))
+    sound.write_bytes(content)
+    sound.rename(sound.with_name("two.wav"))
+    assert len({before, changed, folder_fingerprint(str(tmp_path / "here"))}) == 3
