@@ -153,7 +153,8 @@ class MixturePrior(Prior):
     def fit(cls, sounds: EncodedSounds, config: PriorConfig, run: Run | None = None) -> Self:
         "Posteriors -> the mixture that is fitted to three draws of each."
         rows = torch.cat([sounds.draw() for _ in range(3)])
-        rows = rows + 0.02 * torch.randn_like(rows) * (torch.arange(rows.shape[1]) < sounds.pitch.shape[1]).to(rows)
+        blur = torch.tensor([0.02, 0.2][: sounds.pitch.shape[1]]).to(rows)  # of pitch and confidence
+        rows[:, : len(blur)] += blur * torch.randn_like(rows[:, : len(blur)])
         joint = fit_mixture(rows, cls.counts, cls.full, floor=0.01, groups=3, seed=getattr(config, "seed", 0))
         prior = cls.for_sounds(sounds, gaussians=len(joint.weight))
         prior.joint.load_state_dict(joint.state_dict())

@@ -8,7 +8,7 @@ import torch
 from samplevae.config import Config
 from samplevae.dataset import prepare_store
 from samplevae.flows import POSTERIORS, FlowPosterior, GaussianPosterior, PlanarTransform, moments, standard_log_prob
-from samplevae.mixtures import GaussianPrior, NormalPrior, fit_classifier
+from samplevae.mixtures import GaussianPrior, MixturePrior, NormalPrior, fit_classifier
 from samplevae.novelty import latent_novelty
 from samplevae.phases import RepresentationPhase, TrainConfig, loss_terms, make_fabric
 from samplevae.prior import PRIORS, PriorConfig, fit_priors, generate, load, load_prior, save_prior
@@ -228,6 +228,18 @@ def test_the_probability_of_a_prior_sums_to_one_given_any_pitch(kind, pitch, fit
         with torch.no_grad():
             total = prior.log_prob_given(places, given).exp().sum() * (axis[1] - axis[0]) ** 2
         assert abs(total - 1) < (0.05 if kind != "flow-matching" else 0.1)
+
+
+def test_a_mixture_draws_each_kind_as_often_as_it_is_there():
+    "Tonal sounds, all of confidence 1, and others, of which two in five have it, too: the first must not win all of these."
+    torch.manual_seed(0)
+    tonal = torch.arange(1000) % 2 == 0
+    means = torch.where(tonal, 3.0, -3.0)[:, None] + torch.randn(1000, 4)
+    confidence = torch.where(tonal | (torch.rand(1000) < 0.4), 1.0, torch.rand(1000))
+    pitch = torch.stack([torch.randn(1000), confidence], 1)
+    prior = MixturePrior.fit(EncodedSounds.from_moments(means, torch.full_like(means, 0.1), pitch), PriorConfig())
+    drawn = prior.sample((2000,), seed=0)[:, 2] > 0
+    assert abs(drawn.double().mean() - 0.5) < 0.1
 
 
 @pytest.mark.parametrize("pitch", [True, False], ids=["pitch", "none"])
