@@ -67,7 +67,8 @@ def synthesis_source(
 
     def fetch(rows: list[int], sample_rate: int, seconds: float) -> list[Clip | BadAudio]:
         before = round(PRE_ONSET * sample_rate)
-        waves = synthesise(factors[torch.tensor(rows)], sample_rate, seconds - before / sample_rate)
+        after = round(seconds * sample_rate) - before
+        waves = synthesise(factors[torch.tensor(rows)], sample_rate, after / sample_rate)
         waves = torch.nn.functional.pad(waves, (before, 0)).numpy()
         return [Clip(wave, level=0.0, onset=0.0, seconds=seconds, cut=False) for wave in waves]
 

@@ -770,3 +770,9 @@ def test_sets_are_named_alike_however_they_are_written(tmp_path):
     (tmp_path / "clips.csv").write_text('file,licences\na.wav,"  "\n')
     (row,) = provenance(Store.prepare(tmp_path, tmp_path.parent / "blank", 44_100, 0.25))
     assert row["licence"] == "not named"
+
+
+def test_half_a_sample_too_many_is_rounded_once(tmp_path):
+    "0.5 s at 11,025 Hz are 5,512.5 samples: silence before the onset and sound after it were each rounded."
+    store = Store.prepare(synthesis_source(4), tmp_path / "store", 11_025, 0.5)
+    assert store.sounds().shape == (4, 5512)
