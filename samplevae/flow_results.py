@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/61_flow_results.ipynb #aa85a5cc
-from .aisfx import aisfx, find_aisfx_checkpoint
+from .clap import load_embeddings
 from .dataset import prepare_store
 from .display import COLOURS
-from .embeddings import Embedding, drumnet_for_store, mel
+from .embeddings import Embedding
 from .files import CLONE, file_hash, read_json, write_json
 from .labels import ask_prior, label_accuracy, pick_by_label, reconstruction_by_label, score_labels
 from .metrics import all_metrics
@@ -115,8 +115,8 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
     priors = {kind: load_prior(run / "prior", kind) for kind in fitted_kinds(run / "prior")}
     usual = (about["posterior"], about["beta"]) == ("gaussian", USUAL) and "mixture" in priors
     sets = {kind: (prior, 1.0) for kind, prior in priors.items()} | (more_priors(run, train, priors) if usual else {})
-    quick = {"mel": mel(), "drumnet": drumnet_for_store(store)}
-    by = quick | ({"aisfx": aisfx()} if find_aisfx_checkpoint() else {})
+    by = {embedding.name: embedding for embedding in load_embeddings("auto", store)}
+    quick = {name: embedding for name, embedding in by.items() if name != "aisfx"}
     reference = {name: embedding.embed(real.sounds(), rate_hz) for name, embedding in by.items()}
     back = decode_draws(model, held)
     rows = [about | {"set": "model"} | measure_model(model, held, train, x, back)]
@@ -124,9 +124,9 @@ def measure_run(run: Run, draws: int = 3) -> list[dict[str, Any]]:
         rows.append(about | {"set": name} | embed_and_score(sounds, reference, by, rate_hz))
     for name, (prior, temperature) in sets.items():
         rows.append(about | {"set": name} | measure_prior(prior, held, train, temperature))
-        rows[-1] |= {
-            "label accuracy": label_accuracy(ask_prior(model, prior), real, reference["drumnet"], by["drumnet"])
-        }
+        if "drumnet" in by:
+            accuracy = label_accuracy(ask_prior(model, prior), real, reference["drumnet"], by["drumnet"])
+            rows[-1]["label accuracy"] = accuracy
         for draw in range(draws):
             sounds = new_sounds(model, prior, len(x), draw, temperature)
             chosen = by if not draw else quick
@@ -222,7 +222,7 @@ def compare_priors(results: pd.DataFrame, columns: dict[str, int], against: str)
     "A row for each set: means over trainings of some columns (with digits), and for a prior its difference from `against`."
     table: dict[str, dict[str, str]] = {}
     for column, digits in columns.items():
-        values = by_training(results, column)
+        values = by_training(results, column) if column in results else []
         for name in values:
             cells = {column: f"{values[name].mean():.{digits}f}"}
             if against in values and name not in (against, "real, held out", "reconstructed"):
@@ -237,7 +237,7 @@ def compare_posteriors(results: pd.DataFrame, prior: str, columns: dict[str, int
     table: dict[str, dict[str, str]] = {}
     base = "gaussian" if "gaussian" in {*results.posterior} else results.posterior.iloc[0]
     for column, digits in columns.items():
-        values = by_training(results, column)
+        values = by_training(results, column) if column in results else []
         for name in (prior, "model", "reconstructed"):
             if name in values:
                 by_posterior = values[name].dropna().unstack("posterior")

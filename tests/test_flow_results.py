@@ -168,6 +168,11 @@ def test_the_chapter_measures_the_runs_of_an_experiment_and_makes_its_page(smoke
     path.write_text(json.dumps(kept))
     renewed = measure_experiment([run], path)
     assert len(renewed) == len(rows) and set(renewed.weights) == set(rows.weights), "measured again, in its place"
+    for row in (kept := json.loads(path.read_text()))["rows"]:  # sounds without labels
+        for column in [name for name in row if name.endswith(", drumnet") or name == "label accuracy"]:
+            row.pop(column)
+    path.write_text(json.dumps(kept))
+    run_chapter(Experiment(folder, {"one": run.config}, "61_flow_results", "train"))
     page = (folder / "report.html").read_text()
     assert "How sure is a difference" in page and "What helped" not in page, "what is said of other runs is left out"
 
