@@ -1272,6 +1272,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                     'samplevae.parallel.parallel_map': ('parallel.html#parallel_map', 'samplevae/parallel.py'),
                                     'samplevae.parallel.results_in_order': ('parallel.html#results_in_order', 'samplevae/parallel.py'),
                                     'samplevae.parallel.run_in_fork': ('parallel.html#run_in_fork', 'samplevae/parallel.py'),
+                                    'samplevae.parallel.stop_with_parent': ('parallel.html#stop_with_parent', 'samplevae/parallel.py'),
                                     'samplevae.parallel.terminate_children': ('parallel.html#terminate_children', 'samplevae/parallel.py'),
                                     'samplevae.parallel.terminating_children': ( 'parallel.html#terminating_children',
                                                                                  'samplevae/parallel.py')},

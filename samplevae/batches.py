@@ -35,7 +35,7 @@ from samplevae.experiments import (
     without_demonstrations,
 )
 from .files import CLONE, atomic_write, handle_signals, read_json, write_json
-from .parallel import terminate_children
+from .parallel import BEGUN_BY, terminate_children
 from .runs import Run
 from .settings import Refused, Stopped, did_you_mean, stage_settings
 
@@ -177,7 +177,8 @@ def execute_apart(path: Path, config: Config, fresh: bool, stopping: threading.E
     command = [sys.executable, "-m", "samplevae.cli", name, "--preset", preset, f"--out={path}", *settings]
     log_path = path.parent / f".logs/{path.name}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("w") as log, subprocess.Popen(command + ["--fresh"] * fresh, stdout=log, stderr=log) as child:
+    options = {"args": command + ["--fresh"] * fresh, "env": os.environ | {BEGUN_BY: str(os.getpid())}}
+    with log_path.open("w") as log, subprocess.Popen(**options, stdout=log, stderr=log) as child:
         if stopping.is_set():
             child.terminate()
     if child.returncode:

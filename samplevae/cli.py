@@ -28,6 +28,7 @@ from samplevae.experiments import (
 )
 from .files import read_json
 from .options import build_parser
+from .parallel import stop_with_parent
 from .report import text_table
 from .runs import Run, is_run, newest_run
 from .settings import Refused, Stopped, did_you_mean
@@ -267,6 +268,7 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
 # %% ../nbs/98_cli.ipynb #027d9eae
 def main(arguments: list[str] | None = None) -> int:
     "The command `samplevae`."
+    stop_with_parent()
     try:
         return dispatch(build_parser().parse_args(arguments))
     except Refused as refusal:

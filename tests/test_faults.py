@@ -11,6 +11,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import torch
@@ -237,3 +238,23 @@ def test_a_copied_folder_is_the_same_folder_and_a_changed_byte_is_not(tmp_path):
     sound.write_bytes(content)
     sound.rename(sound.with_name("two.wav"))
     assert len({before, changed, folder_fingerprint(str(tmp_path / "here"))}) == 3
+
+
+@pytest.mark.long
+def test_the_runs_of_a_batch_that_is_killed_stop_and_are_gone_on_with(tmp_path):
+    rows = "{seed: [1, 2]}"
+    (tmp_path / "two.yaml").write_text(f"out: many\ncommon: {{preset: smoke, steps: 3000}}\ngrid: {rows}\n")
+    command = [sys.executable, "-m", "samplevae.cli", "batch", "two.yaml", "--jobs", "2"]
+    batch = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
+    runs, until = [tmp_path / f"many/seed={seed}" for seed in (1, 2)], time.time() + 300
+    while not all((run / "train.jsonl").exists() for run in runs):
+        assert batch.poll() is None and time.time() < until
+        time.sleep(0.2)
+    begun = psutil.Process(batch.pid).children(recursive=True)
+    assert len(begun) >= 2
+    batch.kill()
+    assert not psutil.wait_procs(begun, timeout=60)[1], "none works on unseen"
+    for run in runs:
+        assert has_saved(run) and not open_run(run).finished("train")
+        with open_run(run).lock():
+            pass
