@@ -68,10 +68,8 @@ def run_or_train(options: argparse.Namespace) -> str:  # where the results are
     out = Path(options.out or Path("outputs") / "-".join(filter(None, [changes["preset"], name]))).expanduser()
     if options.command == "run":
         return next_steps(execute_run(out, config_from_row(changes), options.fresh))
-    run = train_in_processes(out, config_from_row(changes), options.fresh)
-    return (
-        f"model   {run / 'vae'}\nnext    samplevae run, with the same settings, goes on from here" * is_first_process()
-    )
+    model = train_in_processes(out, config_from_row(changes), options.fresh) / "vae"
+    return f"model   {model}\nnext    samplevae run, with the same settings, goes on from here" * is_first_process()
 
 
 def evaluate_command(options: argparse.Namespace) -> str:  # the tables, and where the rest is
@@ -198,8 +196,8 @@ def baselines_command(options: argparse.Namespace) -> int:  # exit code
     if not isinstance(content, dict):
         raise Refused(f"{options.experiment} needs names and values, such as 'minutes: 20'")
     given = {str(name): value for name, value in content.items()} | parse_changes(options.set)
-    out = Path(options.out or given.pop("out", "") or f"outputs/{options.experiment.stem}").expanduser()
-    given.pop("out", None)
+    usual = given.pop("out", "") or f"outputs/{options.experiment.stem}"
+    out = Path(options.out or usual).expanduser()
     if options.data:
         given["data"] = options.data
     BaselineConfig.refuse_unknown(given)
@@ -245,9 +243,8 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
     elif options.command == "cut":
         from samplevae.cutting import cut_song
 
-        cut = cut_song(
-            options.song.expanduser(), options.folder.expanduser(), 44_100, options.seconds, options.separated
-        )
+        song, folder = options.song.expanduser(), options.folder.expanduser()
+        cut = cut_song(song, folder, 44_100, options.seconds, options.separated)
         print(f"{len(cut)} one-shots  {options.folder}")
     elif options.command == "baselines":
         return baselines_command(options)
