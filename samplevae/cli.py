@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPTION_OF_SETTING', 'parse_changes', 'gather_changes', 'run_or_train', 'evaluate_command', 'generate_command',
-           'run_to_play', 'play_command', 'read_listening', 'listen_command', 'baselines_command', 'dispatch', 'main']
+           'run_to_play', 'play_command', 'listen_command', 'baselines_command', 'dispatch', 'main']
 
 # %% ../nbs/98_cli.ipynb #8625d202
 import argparse
@@ -12,10 +12,17 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 # %% ../nbs/98_cli.ipynb #2925b1ec
-from .batches import Experiment, add_embedding, read_experiment, read_yaml, run_batch, run_chapter
+from samplevae.batches import (
+    Experiment,
+    add_embedding,
+    read_experiment,
+    read_listening,
+    read_yaml,
+    run_batch,
+    run_chapter,
+)
 from .config import list_settings, open_run
 from samplevae.experiments import (
     StageFailed,
@@ -31,7 +38,7 @@ from .options import build_parser
 from .parallel import stop_with_parent
 from .report import text_table
 from .runs import Run, is_run, newest_run
-from .settings import Refused, Stopped, did_you_mean
+from .settings import Refused, Stopped
 from .sources import parse_source
 from .vae import locate
 from .vectors import parse_label
@@ -141,20 +148,6 @@ def play_command(options: argparse.Namespace) -> None:
     print(f"play    {page} (one file, without a network)")
     options.no_browser or webbrowser.open(page.resolve().as_uri())
 
-# %% ../nbs/98_cli.ipynb #a15d9660
-def read_listening(path: Path) -> dict[str, Any]:
-    "A YAML file -> what `listening_test` takes: `runs`, and what else should not be as usual."
-    content = read_yaml(path)
-    known = {"kind": str, "data": str, "items": int, "length": int, "seed": int, "title": str, "out": str}
-    if not isinstance(content, dict) or not isinstance(content.get("runs"), list) or not content["runs"]:
-        raise Refused(f"{path} needs 'runs', a list of runs or of published instruments")
-    for name, value in content.items():
-        if name not in (*known, "runs"):
-            raise Refused(f"{path} has an unknown entry {name!r}: {did_you_mean(str(name), sorted(known))}")
-        if name != "runs" and type(value) is not known[name]:
-            raise Refused(f"{path}: {name!r} cannot be {value!r}")
-    return {"paths": [Path(str(run)) for run in content.pop("runs")]} | content
-
 # %% ../nbs/98_cli.ipynb #283b3a34
 def listen_command(options: argparse.Namespace) -> None:
     "Options -> the page of a listening test; its server, which stays until it is stopped; or what the answers say."
@@ -163,8 +156,10 @@ def listen_command(options: argparse.Namespace) -> None:
     if options.analyse:
         from samplevae.listening_report import analyse_listening
 
-        report, tables = analyse_listening(options.analyse.expanduser())
-        print(*(f"{name}\n{text_table(rows)}\n" for name, rows in tables.items()), f"report  {report}", sep="\n")
+        if options.runs:
+            raise Refused("--analyse takes the folder of a test, and no run")
+        report, tables, how = analyse_listening(options.analyse.expanduser())
+        print(*(f"{name}\n{text_table(rows)}\n" for name, rows in tables.items()), how, f"report  {report}", sep="\n")
         return
     names = "kind", "data", "items", "length", "seed", "title", "out"
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
@@ -178,12 +173,16 @@ def listen_command(options: argparse.Namespace) -> None:
     if "paths" in given:
         page, silent = listening_test(**given, webmushra=options.webmushra)
         print(*(f"left out: {text}" for text in silent), f"page    {page}", sep="\n")
-        print(f"answers {out / 'results'}; then: samplevae listen --analyse {out}" * (not options.webmushra))
+        copy = (
+            f"copy    {page.parent} into webMUSHRA's configs; open its page with ?config={page.parent.name}/test.yaml"
+        )
+        print(copy if options.webmushra else f"answers {out / 'results'}; then: samplevae listen --analyse {out}")
     elif not options.serve or options.webmushra:
-        raise Refused("a listening test is made of runs: samplevae listen RUN; or is analysed: --analyse FOLDER")
+        raise Refused("name runs, or instruments: samplevae listen one-shots --data FOLDER; or --analyse FOLDER")
     if options.serve:
         server, address = serve_test(out, options.port)
-        print(f"listen  {address}\nCtrl-C ends it", flush=True)
+        named = address.replace("/#", "/?listener=CODE#")
+        print(f"listen  {address}\nor      {named}, for each listener another code\nCtrl-C ends it", flush=True)
         server.serve_forever()
 
 # %% ../nbs/98_cli.ipynb #126e57b1

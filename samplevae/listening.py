@@ -14,6 +14,8 @@ __all__ = ['Test', 'make_codes', 'plain_text', 'make_test', 'listening_page', 'r
 import hashlib
 import json
 import re
+import secrets
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from http.server import ThreadingHTTPServer
@@ -71,7 +73,7 @@ def make_test(
     page |= {"length": min(length or form.length, most), "break_every": 6 if kind == "mushra" else 20}
     page |= {"stimuli": listed, "references": references}
     page["id"] = hashlib.sha256(json.dumps([page, sounds], sort_keys=True).encode()).hexdigest()[:12]
-    key = {name: page[name] for name in ("id", "kind", "title", "length")}
+    key = {name: page[name] for name in ("id", "kind", "title", "length", "seed")}
     key |= {
         "items": {code: name for name, code in items.items()},
         "systems": {code: name for name, code in codes.items()},
@@ -190,18 +192,22 @@ class ListeningHandler(PageHandler):
         try:
             result = json.loads(body)
             check_result(result, read_key(self.folder))
-            keep_result(self.folder, result)
+            path = keep_result(self.folder, result)
         except (ValueError, RecursionError, Refused) as error:  # Refused is said; what is no JSON is said as well
             return self.respond(400, str(error).encode())
         except OSError as error:  # a full disk
             return self.respond(507, f"the answers could not be written: {error.strerror}".encode())
         self.respond(200, b"kept")
+        print(f"{len(result['answers'])} answers of {result['listener']}: {path}", file=sys.stderr, flush=True)
 
 
 def serve_test(folder: Path, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
     "A server for a test that was written, on 127.0.0.1, and the address to open."
     read_key(folder)
-    return serve_locally(ListeningHandler, port, page=(folder / "listen.html").read_bytes(), folder=folder)
+    if not (kept := folder / ".server.json").exists():  # addresses that were handed out stay good
+        write_json(kept, {"key": secrets.token_urlsafe(24)})
+    page, key = (folder / "listen.html").read_bytes(), read_json(kept)["key"]
+    return serve_locally(ListeningHandler, port, page=page, folder=folder, key=key)
 
 # %% ../nbs/71_listening.ipynb #dda8a15f
 def webmushra_pages(kind: str, paths: dict[tuple[str, str], str]) -> list[dict[str, Any]]:
@@ -275,11 +281,10 @@ def listening_test(
     "Write the listening test of models, as a page or for webMUSHRA."
     if kind not in TEST_KINDS:
         raise Refused(f"there is no listening test {kind!r}: {did_you_mean(kind, TEST_KINDS)}")
-    if not 4 <= items <= 400 or not (length == 0 or 8 <= length <= 1000) or not 0 <= seed < 2**31:
-        raise Refused(
-            "a listening test takes 4 to 400 items, 8 to 1000 trials for a listener, and a seed from 0 to 2**31 - 1"
-        )
+    if not 4 <= items <= 400 or not (length == 0 or 4 <= length <= 1000) or not 0 <= seed < 2**31:
+        raise Refused("a test has 4 to 400 items, 4 to 1000 questions for a listener, and a seed from 0 to 2**31 - 1")
     sources = open_sources(paths, data, out)
+    (out / "progress.json").unlink(missing_ok=True)  # of reading the folder
     held = common_items(sources, items, seed)
     stimuli, silent = gather_stimuli(sources, held, TEST_KINDS[kind].reference, seed)
     silent += [f"{items - len(held)} of {items} items: no more sounds are held out"] if len(held) < items else []

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['plot_opinions', 'analyse_listening']
+__all__ = ['MIXED', 'BOOTSTRAP', 'ABX', 'RULES', 'plot_opinions', 'rating_tables', 'analyse_listening']
 
 # %% ../nbs/74_listening_report.ipynb #414df30a
 import sys
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
+
+import pandas as pd
 
 # %% ../nbs/74_listening_report.ipynb #b4b90133
 from .files import write_json
@@ -25,7 +27,8 @@ from samplevae.ratings import (
 )
 from .report import write_report
 from .runs import Run
-from .settings import LazyModule, Settings
+from .settings import LazyModule, Refused, Settings
+from .stimuli import TEST_KINDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,38 +40,59 @@ plt = LazyModule("matplotlib.pyplot")
 def plot_opinions(rows: list[dict[str, Any]], scale: tuple[float, float], what: str) -> Figure:
     "Means of systems with their intervals."
     figure, axis = plt.subplots(figsize=(7, 0.4 * len(rows) + 1), layout="constrained")
-    value = "right" if "right" in rows[0] else "mean"
+    value, room = "right" if "right" in rows[0] else "mean", 0.02 * (scale[1] - scale[0])
     for place, row in enumerate(reversed(rows)):
         axis.plot([row["low"], row["high"]], [place, place], lw=3, alpha=0.4, color="C0")
         axis.plot(row[value], place, "o", color="C0")
-    axis.set(yticks=range(len(rows)), yticklabels=[row["system"] for row in reversed(rows)], xlim=scale, xlabel=what)
+    axis.set(yticks=range(len(rows)), yticklabels=[row["system"] for row in reversed(rows)], xlabel=what)
+    axis.set_xlim(scale[0] - room, scale[1] + room)
     return figure
 
+# %% ../nbs/74_listening_report.ipynb #7a4f1d2c
+MIXED = "Opinions and differences are those of a mixed model (systems fixed; listeners, items and their likings for systems random; REML), with intervals of 90% and p by Student's t with Satterthwaite's degrees of freedom. Beside them: a bootstrap over listeners and items. "
+BOOTSTRAP = "THE MIXED MODEL DID NOT CONVERGE, as happens where listeners hardly differ. Means are those of the ratings; intervals of 90% and p are those of a bootstrap over listeners and items, with as many degrees of freedom as there are listeners, or items, less one. How far listeners and items differ is not known. "
+ABX = "The share of answers that were right, with a 90% interval by a bootstrap over listeners and items; p: how likely as many are by guessing (binomial). "
+RULES = "Holm's correction is for all pairs. Krippendorff's alpha is 1 where all listeners agree, 0 where they do as by chance. Left out is, by rules that were written before, who answered too few questions, took part before, had no headphones, failed checks, rated anchors like real sounds, gave one answer to everything, or was too quick (the chapter on ratings has the numbers)."
+
+
+def rating_tables(ratings: pd.DataFrame, kind: str) -> tuple[dict[str, list[dict[str, Any]]], str]:
+    "Ratings -> tables of opinions, differences and agreement, and how they came about."
+    if kind == "abx":
+        return {"abx": abx_rows(ratings)}, ABX + RULES
+    model, (low, high) = fit_mixed_model(ratings), (0, 100) if kind == "mushra" else (1, 5)
+    opinions = opinion_rows(ratings, model)
+    for row in opinions:  # no mean lies outside of the scale
+        row |= {"low": max(low, row["low"]), "high": min(high, row["high"])}
+    pairs = pair_rows(model)
+    for row in pairs:
+        row |= {name: "< 0.001" for name in ("p", "p, corrected") if row[name] < 0.001}
+    names = "listener", "item", "listener_by_system", "item_by_system", "rest"
+    spread = {f"std, {name.replace('_', ' ')}": model.variances[name] ** 0.5 for name in names}
+    agreement = {"Krippendorff's alpha": krippendorff_alpha(ratings)} | spread
+    agreement = {name: "not known" if value != value else value for name, value in agreement.items()}
+    tables = {"opinions": opinions, "differences": pairs, "agreement": [agreement]}
+    return tables, (MIXED if model.converged else BOOTSTRAP) + RULES
+
 # %% ../nbs/74_listening_report.ipynb #1e50b715
-def analyse_listening(folder: Path) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
-    "The answers in the folder of a test -> report.html and its tables."
+def analyse_listening(folder: Path) -> tuple[Path, dict[str, list[dict[str, Any]]], str]:
+    "The answers in the folder of a test -> report.html, its tables, and how they came about; ratings.csv is beside it."
     ratings, excluded, key = read_ratings(folder)
     print(f"{len(ratings)} ratings: their model and its intervals take up to a minute ...", file=sys.stderr)
     run, kind = Run(folder, Settings()), key["kind"]
-    if kind == "abx":
-        tables = {"abx": abx_rows(ratings)}
-        figure, title = (
-            plot_opinions(tables["abx"], (0, 1), "right answers, 90% interval"),
-            "How often X was recognised; 0.5 is guessing.",
-        )
-    else:
-        model, scale = fit_mixed_model(ratings), (0, 100) if kind == "mushra" else (1, 5)
-        tables = {"opinions": opinion_rows(ratings, model), "differences": pair_rows(model)}
-        spread = {name.replace("_", " "): value**0.5 for name, value in model.variances.items()}
-        tables["agreement"] = [
-            {"Krippendorff's alpha": krippendorff_alpha(ratings)}
-            | {f"std, {name}": value for name, value in spread.items()}
-        ]
-        title = "Means of the mixed model." if model.converged else "It did not converge: intervals by bootstrap."
-        figure = plot_opinions(tables["opinions"], scale, "mean, 90% interval")
+    try:
+        tables, how = rating_tables(ratings, kind)
+    except Refused as refusal:
+        left = "; ".join(f"{row['file']}: {row['why']}" for row in excluded)
+        raise Refused(f"{refusal}{' (left out: ' * bool(left)}{left}{')' * bool(left)}") from None
+    scale = {"abx": (0, 1), "mushra": (0, 100)}.get(kind, (1, 5))
+    what = "right answers; 0.5 is guessing" if kind == "abx" else TEST_KINDS[kind].question
+    figure = plot_opinions(tables["abx" if kind == "abx" else "opinions"], scale, f"{what} 90% intervals")
     tables["left out"] = excluded or [{"file": "", "why": "nobody"}]
-    run.save_figure("01-opinions", figure, title)
+    run.save_figure("01-opinions", figure, how)
     plt.close(figure)
+    ratings.to_csv(folder / "ratings.csv", index=False)
     write_json(folder / "metrics.json", tables)
-    about = f"{key['title']} ({kind}): {ratings.listener.nunique()} listeners, {len(ratings)} ratings, {len(excluded)} files left out"
-    return write_report(run, about), tables
+    about = {"kind": kind, "question": TEST_KINDS[kind].question, "test": key["id"], "seed": key.get("seed", "")}
+    about |= {"systems": len(key["systems"]), "items": len(key["items"]), "questions for a listener": key["length"]}
+    title = f"{key['title']} ({kind}): {ratings.listener.nunique()} listeners, {len(ratings)} ratings, {len(excluded)} files left out"
+    return write_report(run, title, about, how), tables, how

@@ -118,8 +118,16 @@ def add_listen_command(commands: Any) -> None:
     add("runs", nargs="*", type=Path, help="runs or published instruments; or a YAML file with these and the options")
     add("--kind", help="mos, similarity, mushra or abx; default: mos")
     add("--data", help="the real sounds: a folder; default: those of the runs")
-    add("--items", type=int, help="sounds, drawn by chance from those held out; default: 40")
-    add("--length", type=int, help="questions for each listener; default: 60, or 12 by mushra, 40 by abx")
+    add(
+        "--items",
+        type=int,
+        help="real sounds, drawn by chance from those that no model has learned from, and by mos as many new ones; default: 40",
+    )
+    add(
+        "--length",
+        type=int,
+        help="questions for each listener, and a few checks; default: 60, or 12 by mushra, 40 by abx",
+    )
     add("--seed", type=int, help="other items; default: 0")
     add("--title", help="on the page")
     add("--out", type=Path, help="folder of the test; default: outputs/listening")

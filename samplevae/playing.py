@@ -211,8 +211,11 @@ def serve_locally(handler: type[PageHandler], port: int = 0, **parts: Any) -> tu
     "A server on 127.0.0.1, whose handler knows the parts, and the address to open; port 0 takes any that is free."
     if not 0 <= port < 2**16:
         raise Refused(f"a port is a number from 0 to 65535, not {port}")
-    key = secrets.token_urlsafe(24)
-    server = LocalServer(("127.0.0.1", port), type("Handler", (handler,), parts | {"key": key}))
+    key = parts.setdefault("key", secrets.token_urlsafe(24))
+    try:
+        server = LocalServer(("127.0.0.1", port), type("Handler", (handler,), parts))
+    except OSError as error:
+        raise Refused(f"port {port} cannot be used: {error.strerror}; leave out --port for one that is free") from None
     return server, f"http://127.0.0.1:{server.server_address[1]}/#{key}"
 
 

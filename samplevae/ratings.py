@@ -13,6 +13,7 @@ __all__ = ['LEAST_ANSWERED', 'LEAST_TONES', 'LEAST_CHECKS', 'LEAST_SECONDS', 'an
 # %% ../nbs/72_ratings.ipynb #e9db64c1
 import itertools
 import json
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,21 +152,24 @@ class MixedModel:
 
     means: pd.Series  # of systems
     covariance: np.ndarray  # (S, S)
-    variances: dict[str, float]  # listener, item, listener_by_system, item_by_system
+    variances: dict[str, float]  # listener, item, listener_by_system, item_by_system, rest
     counts: dict[str, int]  # of listeners and items
-    converged: bool = True  # if not, the covariance is that of the bootstrap
+    ratings: int
+    converged: bool = True  # if not, the covariance is that of the bootstrap, and variances are not known
 
     def estimate(self, weights: np.ndarray) -> tuple[float, float, float]:  # (S,)
         "A weighted sum of means, its standard error, and the degrees of freedom (Satterthwaite)."
-        variance, squares, shares = weights @ self.covariance @ weights, weights @ weights, []
-        for name, count in self.counts.items():
+        variance, squares, shares = max(weights @ self.covariance @ weights, 1e-12), weights @ weights, []
+        left, freedom = variance, min(self.counts.values()) - 1.0
+        for name, count in self.counts.items() if self.converged else ():
             own = self.variances[name] * weights.sum() ** 2 + self.variances[f"{name}_by_system"] * squares
-            shares.append(min(own / count, variance) ** 2 / max(count - 1, 1))
-        return (
-            float(weights @ self.means),
-            float(max(variance, 1e-12) ** 0.5),
-            float(max(variance**2 / max(sum(shares), 1e-12), 1)),
-        )
+            own = min(own / count, left)
+            shares.append(own**2 / (count - 1))
+            left -= own
+        if shares:  # what is left over is as sure as there are ratings
+            shares.append(left**2 / max(self.ratings - len(weights) - sum(self.counts.values()), 1))
+            freedom = max(variance**2 / sum(shares), 1.0)
+        return float(weights @ self.means), float(variance**0.5), float(freedom)
 
 # %% ../nbs/72_ratings.ipynb #240002e9
 def fit_mixed_model(ratings: pd.DataFrame) -> MixedModel:
@@ -189,10 +193,11 @@ def fit_mixed_model(ratings: pd.DataFrame) -> MixedModel:
         covariance = np.asarray(fit.cov_params())[:number, :number]
         known = np.isfinite(covariance).all() and (np.linalg.eigvalsh(covariance) > 0).all()
         if fit.converged and known and fit.scale > 1e-3 * ratings.rating.var():  # with nothing left over it is lost
-            variances = dict(zip(model.exog_vc.names, np.asarray(fit.vcomp), strict=True))
-            return MixedModel(pd.Series(fit.fe_params.to_numpy(), names), covariance, variances, counts)
+            variances = dict(zip(model.exog_vc.names, np.asarray(fit.vcomp), strict=True)) | {"rest": fit.scale}
+            return MixedModel(pd.Series(fit.fe_params.to_numpy(), names), covariance, variances, counts, len(ratings))
     means, covariance = ratings.groupby("system").rating.mean(), bootstrap_means(ratings).cov().to_numpy()
-    return MixedModel(means, covariance, dict.fromkeys(effects, 0.0), counts, converged=False)
+    unknown = dict.fromkeys([*effects, "rest"], math.nan)
+    return MixedModel(means, covariance, unknown, counts, len(ratings), converged=False)
 
 # %% ../nbs/72_ratings.ipynb #e6189292
 def bootstrap_means(ratings: pd.DataFrame, repeats: int = 1000, seed: int = 0) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['signal', 'QUALITY', 'ALIKE', 'SHORT', 'TEST_KINDS', 'REAL', 'ANCHOR', 'TestKind', 'short_loudness', 'Stimulus',
-           'match_loudness', 'low_anchor', 'choose_items', 'ModelSource', 'sounds_for', 'open_sources', 'common_items',
-           'gather_stimuli', 'flac_text']
+           'match_loudness', 'low_anchor', 'choose_items', 'ModelSource', 'sounds_for', 'open_sources', 'find_learned',
+           'common_items', 'gather_stimuli', 'flac_text']
 
 # %% ../nbs/70_stimuli.ipynb #b569e664
 import base64
@@ -30,10 +30,11 @@ from .comparison import ScoredRunConfig
 from .dataset import prepare_store
 from .monitoring import held_out, reconstruct
 from .prior import fitted_kinds, generate, load_prior
-from .published import is_published
+from .published import is_published, load_published
 from .runs import Run, is_run
 from .settings import LazyModule, Refused
 from .vae import SampleVAE, locate
+from .vectors import encode_posteriors
 
 signal = LazyModule("scipy.signal")
 
@@ -132,7 +133,8 @@ class ModelSource:
     model: SampleVAE
     priors: dict[str, nn.Module]  # by kind
     store: Store | None  # its sounds, where it has some
-    trained: frozenset[str]  # what is known of those that it was trained on
+    trained: frozenset[str]  # the contents of those that it was trained on, where it has them
+    vectors: np.ndarray | None = None  # (n, numbers), of those that it was trained on, where it has only these
 
 
 def sounds_for(model: SampleVAE, data: str, out: Path) -> Store:
@@ -154,7 +156,8 @@ def open_sources(paths: Sequence[Path], data: str, out: Path) -> list[ModelSourc
         own = None if is_published(path) else prepare_store(Run.open(path, ScoredRunConfig, strict=False))
         store = sounds_for(model, data, out) if data else own
         trained = frozenset(own.split("train").table.content) if own else frozenset()
-        sources.append(ModelSource(path.resolve().name, model, priors, store, trained))
+        vectors = None if own else load_published(path)[2][1]["data.vectors"]
+        sources.append(ModelSource(path.resolve().name, model, priors, store, trained, vectors))
     forms = {source.name: (source.model.config.sample_rate, source.model.length) for source in sources}
     if len(forms) < len(sources):
         raise Refused("two of the runs have one name: give them others, listeners' answers are kept by it")
@@ -164,6 +167,13 @@ def open_sources(paths: Sequence[Path], data: str, out: Path) -> list[ModelSourc
     return sources
 
 # %% ../nbs/70_stimuli.ipynb #2d2dab37
+def find_learned(model: SampleVAE, vectors: np.ndarray, sounds: Store) -> np.ndarray:  # (n, numbers) -> (sounds,)
+    "Which sounds have the vector of one that the model was trained on."
+    own, learned = encode_posteriors(model, sounds).points().double(), torch.from_numpy(vectors).double()
+    apart = torch.cdist(own / learned.std(0).clamp(min=1e-6), learned / learned.std(0).clamp(min=1e-6))
+    return (apart.amin(1) / len(learned[0]) ** 0.5 < 0.02).numpy()
+
+
 def common_items(sources: Sequence[ModelSource], count: int, seed: int) -> Store:
     "Sounds that no source has trained on."
     stores = [source.store for source in sources if source.store]
@@ -173,8 +183,13 @@ def common_items(sources: Sequence[ModelSource], count: int, seed: int) -> Store
     apart = set.intersection(*(set(held_out(store).table.file) for store in stores))
     learned = frozenset().union(*(source.trained for source in sources))  # another folder may be divided in another way
     held = held.with_table(held.table[held.table.file.isin(apart) & ~held.table.content.isin(learned)])
+    for source in sources:
+        if source.vectors is not None and len(held):
+            held = held.with_table(held.table[~find_learned(source.model, source.vectors, held)])
     if len(held) < 4:
-        raise Refused(f"only {len(held)} sounds are held out from all of these: a test needs at least 4")
+        raise Refused(
+            f"only {len(held)} sounds are held out from all of these, and learned by none: a test needs at least 4"
+        )
     return held.with_table(held.table.iloc[choose_items(held.table, count, seed)])
 
 # %% ../nbs/70_stimuli.ipynb #43b84e53

@@ -27,7 +27,9 @@ function listenerCode(text) {
 class Listening {
   constructor(test, sounds) {
     Object.assign(this, { test, player: new Player(sounds) });
-    const asked = listenerCode(new URLSearchParams(location.search).get("listener") ?? "");
+    const [hash, behind] = location.hash.slice(1).split("?"); // the key of `samplevae listen --serve`; a code that was put behind it counts
+    this.key = hash;
+    const asked = listenerCode(new URLSearchParams(location.search || behind).get("listener") ?? "");
     const known = fromStorage(`listen:${test.id}`), listener = asked || (typeof known === "string" && known) || randomCode(); // who comes back without a code is the same
     if (!asked) toStorage(`listen:${test.id}`, listener);
     this.place = `listen:${test.id}:${listener}`;
@@ -93,9 +95,10 @@ class Listening {
     const minutes = Math.max(2, Math.round(trials.length * test.seconds / 60));
     const begin = this.nextButton(() => { result.consent = true; this.keep(); this.volume(); }, result.answers.length ? "Go on" : "Begin", !result.consent);
     const box = make("input", { type: "checkbox", checked: result.consent, onchange: () => { begin.disabled = !box.checked; } });
-    this.show("", `${trials.length} questions, about ${minutes} minutes, with breaks. It can be done with the keyboard alone.`,
+    const breaks = trials.length > test.break_every ? ", with breaks" : "";
+    this.show("", `${trials.length} questions, about ${minutes} minutes${breaks}. It can be done with the keyboard alone.`,
       make("h2", { text: test.question }), ...test.about.map((text) => make("p", { text })),
-      make("label", { className: "consent" }, box, make("span", { text: "I take part of my own will, and my answers may be kept and analysed. No name, no address and nothing else of me is kept." })),
+      make("label", { className: "consent" }, box, make("span", { text: "I take part of my own will, and my answers may be kept and analysed. They are kept with their times and a code, without my name or address." })),
       make("div", { className: "row" }, begin), result.answers.length > 0 && make("p", { className: "note", text: `${result.answers.length} of ${trials.length} are answered.` }));
   }
 
@@ -106,12 +109,14 @@ class Listening {
       make("div", { className: "row" }, this.playButton("Play", " ", sound, () => { next.disabled = false; }), next));
   }
 
-  headphones(turn, answers) {
-    const orders = shuffled(["plain", "soft", "opposite"], seededRandom(`${this.result.listener}:phones:${turn}`));
+  headphones(turn, answers, tries = 1) {
+    const orders = shuffled(["plain", "soft", "opposite"], seededRandom(`${this.result.listener}:phones:${turn + 6 * (tries - 1)}`));
     const choose = (place) => {
       answers.push(orders[place] === "soft");
-      if (answers.length < 6) return this.headphones(turn + 1, answers);
-      this.result.headphones = { right: answers.filter(Boolean).length, of: 6 };
+      if (answers.length < 6) return this.headphones(turn + 1, answers, tries);
+      const right = answers.filter(Boolean).length;
+      if (right < 5 && tries === 1) return this.again(right);
+      this.result.headphones = { right, of: 6, tries };
       this.keep();
       this.practice();
     };
@@ -120,8 +125,12 @@ class Listening {
     this.show(`headphones, ${turn + 1} of 6`, "This tells headphones from loudspeakers. Wear both sides.", make("h2", { text: "Which tone is the softest?" }), make("div", { className: "row" }, play), make("div", { className: "row" }, ...choices));
   }
 
+  again(right) {
+    this.show("headphones", "", make("h2", { text: "It sounds like loudspeakers" }), make("p", { text: `${right} of 6 were right. Are the headphones on, both sides, and plugged in all the way? Is the room quiet? Then try once more: answers without headphones cannot be counted.` }), make("div", { className: "row" }, this.nextButton(() => this.headphones(0, [], 2), "Try once more", false)));
+  }
+
   practice() {
-    const trial = this.trials.find((other) => !other.check);
+    const trial = this.trials.findLast((other) => !other.check); // the first ones come at once, and would be known
     this.ask(trial, "for practice", () => this.trial());
   }
 
@@ -188,11 +197,11 @@ class Listening {
       const play = this.playButton(`${k + 1}`, "123456789qwertyuiop"[k] ?? "", stimulus.sound, () => { input.disabled = false; input.focus(); check(); });
       return { stimulus, input, play, output };
     });
-    const reference = this.playButton("Reference", "0", this.test.references[trial.item]);
+    const reference = this.playButton("Reference", "0", this.test.references[trial.item], () => check());
     const ratings = () => Object.fromEntries(faders.map(({ stimulus, input }) => [stimulus.system, +input.value]));
     const next = this.nextButton(() => done({ item: trial.item, ratings: ratings() }));
-    const check = () => { next.disabled = !faders.every(({ input }) => input.dataset.set); };
-    this.show(where, "0 plays the reference, 1 and on the sounds; arrow keys move the slider of the sound that was played. One of them is the reference itself.", make("h2", { text: this.test.question }), make("div", { className: "row" }, reference),
+    const check = () => { next.disabled = !reference.dataset.plays || !faders.every(({ input }) => input.dataset.set); };
+    this.show(where, "0 plays the reference, 1 and on the sounds; arrow keys move the slider of the sound that was played by 1, page keys by 10. One of them is the reference itself.", make("h2", { text: this.test.question }), make("div", { className: "row" }, reference),
       make("div", { className: "faders" }, make("div", { className: "words" }, ...["excellent", "good", "fair", "poor", "bad"].map((text) => make("span", { text }))), ...faders.map(({ input, play, output }) => make("div", { className: "fader" }, play, input, output))),
       make("div", { className: "row" }, next));
     reference.focus();
@@ -210,18 +219,26 @@ class Listening {
     plays[0].focus();
   }
 
+  other() { // another listener in the same browser; what this one has answered stays kept
+    toStorage(`listen:${this.test.id}`, randomCode());
+    onbeforeunload = null;
+    history.replaceState(null, "", location.pathname + (this.key ? `#${this.key}` : ""));
+    onhashchange = null;
+    location.reload();
+  }
+
   async end() {
     this.result.ended ??= new Date().toISOString();
     this.keep();
     const text = JSON.stringify(this.result, null, 1), note = make("p", { className: "note" });
     const link = make("a", { download: `${this.test.id}-${this.result.listener}.json`, href: URL.createObjectURL(new Blob([text], { type: "application/json" })) });
-    this.show("done", "", make("h2", { text: "Thank you" }), note, make("div", { className: "row" }, button("Download the answers", () => { this.saved = true; link.click(); })));
-    const collected = location.protocol.startsWith("http") && location.hash.length > 1; // the key of `samplevae listen --serve`
+    this.show("done", "", make("h2", { text: "Thank you" }), note, make("div", { className: "row" }, button("Download the answers", () => { this.saved = true; link.click(); }), button("Somebody else takes part here", () => this.other())));
+    const collected = location.protocol.startsWith("http") && this.key;
     if (!collected) { note.textContent = "Please download the answers, and send the file to whoever asked you."; return; }
     onhashchange = () => location.reload(); // a server that was started again has another key
     note.textContent = "Your answers are being sent …";
     try {
-      const answer = await fetch("/result", { method: "POST", headers: { "X-Key": location.hash.slice(1) }, body: text, signal: AbortSignal.timeout(20000) });
+      const answer = await fetch("/result", { method: "POST", headers: { "X-Key": this.key }, body: text, signal: AbortSignal.timeout(20000) });
       if (!answer.ok) throw new Error(await answer.text());
       this.saved = true;
       note.textContent = "Your answers have arrived. You may close this page.";
