@@ -49,8 +49,8 @@ def plot_opinions(rows: list[dict[str, Any]], scale: tuple[float, float], what: 
     return figure
 
 # %% ../nbs/74_listening_report.ipynb #7a4f1d2c
-MIXED = "Opinions and differences are those of a mixed model (systems fixed; listeners, items and their likings for systems random; REML), with intervals of 90% and p by Student's t with Satterthwaite's degrees of freedom. Beside them: a bootstrap over listeners and items. "
-BOOTSTRAP = "THE MIXED MODEL DID NOT CONVERGE, as happens where listeners hardly differ. Means are those of the ratings; intervals of 90% and p are those of a bootstrap over listeners and items, with as many degrees of freedom as there are listeners, or items, less one. How far listeners and items differ is not known. "
+MIXED = "Opinions and differences are those of a mixed model. Systems are fixed; listeners, items and their likings for systems are random (REML); intervals of 90% and p follow Student's t with Satterthwaite's degrees of freedom; beside them, a bootstrap over listeners and items. "
+BOOTSTRAP = "THE MIXED MODEL DID NOT CONVERGE, as happens where listeners hardly differ. Opinions are means of the ratings; intervals of 90% and p are those of a bootstrap over listeners and items, with as many degrees of freedom as there are listeners, or items, less one. How far listeners and items differ is not known. "
 ABX = "The share of answers that were right, with a 90% interval by a bootstrap over listeners and items; p: how likely as many are by guessing (binomial). "
 RULES = "Holm's correction is for all pairs. Krippendorff's alpha is 1 where all listeners agree, 0 where they do as by chance. Left out is, by rules that were written before, who answered too few questions, took part before, had no headphones, failed checks, rated anchors like real sounds, gave one answer to everything, or was too quick (the chapter on ratings has the numbers)."
 
@@ -88,7 +88,7 @@ def analyse_listening(folder: Path) -> tuple[Path, dict[str, list[dict[str, Any]
     what = "right answers; 0.5 is guessing" if kind == "abx" else TEST_KINDS[kind].question
     figure = plot_opinions(tables["abx" if kind == "abx" else "opinions"], scale, f"{what} 90% intervals")
     tables["left out"] = excluded or [{"file": "", "why": "nobody"}]
-    run.save_figure("01-opinions", figure, how)
+    run.save_figure("01-opinions", figure, how.partition(". ")[0] + ".")
     plt.close(figure)
     ratings.to_csv(folder / "ratings.csv", index=False)
     write_json(folder / "metrics.json", tables)

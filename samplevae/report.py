@@ -141,6 +141,7 @@ def write_report(run: Run, description: str, settings: dict[str, Any] | None = N
         ],
         settings=settings or vars(run.config),
         how=how,
+        opened=how != HOW,  # of few tables
     )
     with atomic_write(run / "report.html") as beside:
         beside.write_text(page, "utf-8")
