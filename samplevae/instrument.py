@@ -34,7 +34,7 @@ from .encoder import SIZES
 from .files import atomic_write
 from .latents import DESCRIPTORS, describe_vectors
 from .mixtures import GaussianPrior, MixturePrior, NormalPrior
-from .prior import FlowPrior, load_prior
+from .prior import FlowMatchingPrior, FlowPrior, load_prior
 from .report import write_report
 from .settings import Refused
 from .vae import ModelConfig, SampleVAE, needs_32_bits
@@ -88,12 +88,8 @@ def write_pack(header: dict[str, Any], tensors: dict[str, np.ndarray], types: di
     return struct.pack("<I", len(text)) + text + b"".join(parts)
 
 # %% ../nbs/51_instrument.ipynb #4a4cced6
-IN_PAGE = {
-    FlowPrior: "flow",
-    NormalPrior: "normal",
-    MixturePrior: "mixture",
-    GaussianPrior: "mixture",
-}  # kinds that the page knows; where it knows none, dice are plain steps
+IN_PAGE = {FlowPrior: "flow", FlowMatchingPrior: "flow-matching", NormalPrior: "normal"}  # kinds that the page knows;
+IN_PAGE |= dict.fromkeys((MixturePrior, GaussianPrior), "mixture")  # where it knows none, dice are plain steps
 
 
 def page_kind(prior: nn.Module) -> str:
@@ -112,6 +108,8 @@ def prior_tensors(prior: nn.Module) -> dict[str, np.ndarray]:
             layer, part, kind = match.groups()
             mask = state[name.replace(".weight", ".mask")] if kind == "weight" else 1
             tensors[f"prior.{layer}.{part}.{kind}"] = (value * mask).numpy()
+        elif match := re.fullmatch(r"flow\.(\d+\.(weight|bias))", name):  # flow matching
+            tensors[f"prior.velocity.{match[1]}"] = value.numpy()
     return tensors
 
 

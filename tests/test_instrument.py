@@ -14,7 +14,7 @@ from samplevae.instrument import bundle_modules, page_config, prior_tensors, sto
 from samplevae.latents import DESCRIPTORS, describe_vectors
 from samplevae.layers import remove_weight_norm
 from samplevae.mixtures import MixturePrior, NormalPrior
-from samplevae.prior import FlowPrior, load
+from samplevae.prior import FlowMatchingPrior, FlowPrior, load
 from samplevae.vae import SampleVAE
 from samplevae.vectors import decode_vectors, encode_vectors
 
@@ -52,8 +52,9 @@ def make_prior(model, kind="flow"):
     "A prior of a model, that bends."
     torch.manual_seed(1)
     sizes = model.config.latent, model.config.pitch_dims, 5
-    makes = {"normal": {}, "flow": {"layers": 3}, "mixture": {"gaussians": 4}}
-    prior = {"normal": NormalPrior, "flow": FlowPrior, "mixture": MixturePrior}[kind](*sizes, **makes[kind])
+    makes = {"normal": {}, "flow": {"layers": 3}, "flow-matching": {"layers": 3}, "mixture": {"gaussians": 4}}
+    kinds = {"normal": NormalPrior, "flow": FlowPrior, "flow-matching": FlowMatchingPrior, "mixture": MixturePrior}
+    prior = kinds[kind](*sizes, **makes[kind])
     with torch.no_grad():
         for weight in prior.parameters():
             weight += 0.1 * torch.randn_like(weight)
@@ -62,7 +63,7 @@ def make_prior(model, kind="flow"):
             prior.joint.factor.copy_(
                 torch.eye(prior.joint.mean.shape[1]) * 0.4 + 0.1 * torch.randn_like(prior.joint.factor).tril(-1)
             )
-        if kind == "flow":
+        if kind.startswith("flow"):
             prior.mean.normal_(), prior.scale.uniform_(0.5, 1.5)
             prior.pitch_mean.normal_(), prior.pitch_scale.uniform_(0.5, 1.5)
         if prior.pitch:
@@ -141,7 +142,7 @@ def test_the_page_decodes_and_encodes_as_torch_does(form, kernels):
 
 
 @pytest.mark.parametrize("form", ["small", "no oscillator"])
-@pytest.mark.parametrize("kind", ["flow", "mixture", "normal"])
+@pytest.mark.parametrize("kind", ["flow", "flow-matching", "mixture", "normal"])
 def test_the_page_goes_through_the_prior_both_ways_as_torch_does(kind, form):
     model = make_model(**FORMS[form])
     prior, numbers = make_prior(model, kind), model.config.pitch_dims + 16

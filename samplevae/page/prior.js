@@ -114,6 +114,20 @@ function spline(numbers, at, value, inverse) {
   return X[k] + 2 * c / (-b - Math.sqrt(b * b - 4 * a * c)) * wide;
 }
 
+// Linear layers, 0, 2, 4 ... by name, with a bend after each but the last
+function perceptron(tensors, name, layers, x, bend) {
+  for (let layer = 0; layer < layers; layer++) {
+    const weight = tensors[`${name}.${2 * layer}.weight`], bias = tensors[`${name}.${2 * layer}.bias`], y = new Float64Array(bias.length);
+    for (let i = 0; i < y.length; i++) {
+      let sum = bias[i];
+      for (let k = 0; k < x.length; k++) sum += weight[i * x.length + k] * x[k];
+      y[i] = layer < layers - 1 ? bend(sum) : sum;
+    }
+    x = y;
+  }
+  return x;
+}
+
 export class FlowPrior extends JointPrior {
   constructor(tensors, config) {
     super(tensors, config);
@@ -123,20 +137,7 @@ export class FlowPrior extends JointPrior {
   // c as the networks read it
   standardise(c) { return c.map((x, i) => (x - this.tensors["prior.pitch_mean"][i]) / this.tensors["prior.pitch_scale"][i]); }
 
-  network(layer, z, c) {
-    let x = Float64Array.of(...z, ...c);
-    for (const part of [0, 2, 4]) {
-      const weight = this.tensors[`prior.${layer}.${part}.weight`], bias = this.tensors[`prior.${layer}.${part}.bias`];
-      const y = new Float64Array(bias.length);
-      for (let i = 0; i < y.length; i++) {
-        let sum = bias[i];
-        for (let k = 0; k < x.length; k++) sum += weight[i * x.length + k] * x[k];
-        y[i] = part < 4 ? Math.max(0, sum) : sum;
-      }
-      x = y;
-    }
-    return x;
-  }
+  network(layer, z, c) { return perceptron(this.tensors, `prior.${layer}`, 3, Float64Array.of(...z, ...c), (x) => Math.max(0, x)); }
 
   toLatent(base, c) {
     let x = Float64Array.from(base);
@@ -163,6 +164,26 @@ export class FlowPrior extends JointPrior {
   }
 }
 
+// Flow matching: along a velocity from noise to vectors, or against it, by Heun's method
+const STEPS = 32; // as samplevae.prior has them
+
+export class FlowMatchingPrior extends FlowPrior {
+  velocity(time, x, c) { return perceptron(this.tensors, "prior.velocity", 4, Float64Array.of(...x, ...c, time), (sum) => sum / (1 + Math.exp(-sum))); }
+
+  follow(x, c, direction) {
+    const h = direction / STEPS;
+    for (let step = 0; step < STEPS; step++) {
+      const time = (direction > 0 ? step : STEPS - step) / STEPS, first = this.velocity(time, x, c);
+      const second = this.velocity(time + h, x.map((value, i) => value + h * first[i]), c);
+      x = x.map((value, i) => value + h / 2 * (first[i] + second[i]));
+    }
+    return x;
+  }
+
+  toLatent(base, c) { return this.follow(Float64Array.from(base), this.standardise(c), 1).map((value, i) => value * this.scale[i] + this.mean[i]); }
+  fromLatent(z, c) { return this.follow(Float64Array.from(z, (value, i) => (value - this.mean[i]) / this.scale[i]), this.standardise(c), -1); }
+}
+
 export class NormalPrior extends JointPrior {
   toLatent(base) { return base; }
   fromLatent(z) { return z; }
@@ -176,4 +197,4 @@ export class MixturePrior extends JointPrior {
   fromLatent(z, c) { return this.joint.toBase([...c, ...z]).slice(this.dims); }
 }
 
-export const PRIORS = { flow: FlowPrior, normal: NormalPrior, mixture: MixturePrior };
+export const PRIORS = { flow: FlowPrior, "flow-matching": FlowMatchingPrior, normal: NormalPrior, mixture: MixturePrior };
