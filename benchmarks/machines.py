@@ -15,10 +15,11 @@ from samplevae.embeddings import drumnet_for_store, mel
 from samplevae.files import CLONE, write_json
 from samplevae.mixtures import NormalPrior
 from samplevae.monitoring import held_out, reconstruct
-from samplevae.prior import generate, load
+from samplevae.prior import fitted_kinds, generate, load
 from samplevae.real_or_made import blind_trial, real_or_made
 from samplevae.runs import hardware
 from samplevae.stimuli import low_anchor
+from samplevae.vae import locate
 from samplevae.vectors import encode_posteriors
 
 
@@ -37,7 +38,8 @@ def main():
         "other real sounds": (train.sounds(), train.table.group.to_numpy(str)),
         "reconstructed": (reconstruct(model, x), groups),
     }
-    priors = {"mixture": prior, "normal": NormalPrior.fit(encode_posteriors(model, store.split("train")), model.config)}
+    first = fitted_kinds(locate(options.instrument) / "prior")[0]
+    priors = {first: prior, "normal": NormalPrior.fit(encode_posteriors(model, store.split("train")), model.config)}
     for kind, own in priors.items():
         sets[f"new, {kind} prior"] = generate(model, own, len(x)), None
     sets["low anchor"] = (low_anchor(x, rate), groups)
