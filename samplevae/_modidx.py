@@ -1721,4 +1721,5 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                    'samplevae.vectors.fit_mixture': ('vectors.html#fit_mixture', 'samplevae/vectors.py'),
                                    'samplevae.vectors.parse_label': ('vectors.html#parse_label', 'samplevae/vectors.py'),
                                    'samplevae.vectors.plot_latents': ('vectors.html#plot_latents', 'samplevae/vectors.py'),
+                                   'samplevae.vectors.set_aside': ('vectors.html#set_aside', 'samplevae/vectors.py'),
                                    'samplevae.vectors.split_vectors': ('vectors.html#split_vectors', 'samplevae/vectors.py')}}}

@@ -23,7 +23,7 @@ from .flows import standard_log_prob
 from .harmonics import pitch_condition
 from .optimizer import maximise_likelihood
 from .settings import Refused
-from .vectors import EncodedSounds, LabelClassifier, Mixture, fit_mixture
+from .vectors import EncodedSounds, LabelClassifier, Mixture, fit_mixture, set_aside
 
 # %% ../nbs/37_mixtures.ipynb #245f7897
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def for_sounds(cls: Prior, sounds: EncodedSounds, **sizes: Any) -> Prior:
     latent, pitch_dims = sounds.parameters[0].flatten(1).shape[1], sounds.pitch.shape[1]
     if not pitch_dims:
         return cls(latent=latent, **sizes).to(sounds.pitch.device)
-    pitch = fit_mixture(sounds.pitch, [1, 2, 4, 8, 16], full=False, floor=0.02)
+    pitch = fit_mixture(sounds.pitch, [1, 2, 4, 8, 16], full=False, floor=0.02, aside=set_aside(sounds, 0.2))
     prior = cls(latent=latent, pitch_dims=pitch_dims, components=len(pitch.weight), **sizes)
     prior.pitch.load_state_dict(pitch.state_dict())
     return prior.to(sounds.pitch.device)
@@ -155,7 +155,8 @@ class MixturePrior(Prior):
         rows = torch.cat([sounds.draw() for _ in range(3)])
         blur = torch.tensor([0.02, 0.2][: sounds.pitch.shape[1]]).to(rows)  # of pitch and confidence
         rows[:, : len(blur)] += blur * torch.randn_like(rows[:, : len(blur)])
-        joint = fit_mixture(rows, cls.counts, cls.full, floor=0.01, groups=3, seed=getattr(config, "seed", 0))
+        aside, seed = set_aside(sounds, 0.2).repeat(3), getattr(config, "seed", 0)
+        joint = fit_mixture(rows, cls.counts, cls.full, floor=0.01, aside=aside, seed=seed)
         prior = cls.for_sounds(sounds, gaussians=len(joint.weight))
         prior.joint.load_state_dict(joint.state_dict())
         return prior.eval()

@@ -25,6 +25,7 @@ from torch.optim import AdamW, Optimizer
 from .files import atomic_write, hash_tensors
 from .runs import Progress
 from .settings import Settings, setting
+from .vectors import set_aside
 
 # %% ../nbs/33_optimizer.ipynb #fc145b20
 if TYPE_CHECKING:
@@ -138,8 +139,8 @@ def maximise_likelihood(
     name: str = "",  # of what is fitted: another kind may begin with the same numbers
 ) -> None:
     "Move the parameters to where draws of the sounds are most likely, by sounds that were set aside."
-    order = torch.randperm(len(sounds), generator=torch.Generator().manual_seed(seed)).to(sounds.pitch.device)
-    aside, rest = order[: len(order) // 10], order[len(order) // 10 :]
+    held_out = set_aside(sounds, 0.1, seed)
+    aside, rest = held_out.nonzero()[:, 0], (~held_out).nonzero()[:, 0]
     held = torch.cat([sounds.take(aside).draw() for _ in range(4)])
     mark = hash_tensors([*parameters, held, sounds.points()], steps, rate, name)
     path = run / "prior/fits" / mark if run else None
@@ -158,7 +159,8 @@ def maximise_likelihood(
         if not loss.isfinite():
             break
         if fit.step % max(1, steps // 20) == 0 or fit.step == steps:
-            with torch.no_grad():
+            with torch.no_grad(), torch.random.fork_rng():
+                torch.manual_seed(seed)  # the same chance each time
                 now = -log_prob(held, aside.repeat(4)).mean().item() if len(aside) else -fit.step
             if now < fit.best:
                 fit.best, fit.kept = now, [p.detach().clone() for p in parameters]

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['encode_vectors', 'split_vectors', 'decode_vectors', 'EncodedSounds', 'encode_posteriors', 'plot_latents', 'find_root',
-           'Mixture', 'fit_mixture', 'LabelClassifier', 'parse_label']
+__all__ = ['encode_vectors', 'split_vectors', 'decode_vectors', 'EncodedSounds', 'encode_posteriors', 'set_aside', 'plot_latents',
+           'find_root', 'Mixture', 'fit_mixture', 'LabelClassifier', 'parse_label']
 
 # %% ../nbs/29_vectors.ipynb #292368a8
 import math
@@ -64,6 +64,7 @@ class EncodedSounds:
     pitch: Tensor  # (n, pitch_dims)
     parameters: tuple[Tensor, ...]  # what the encoder gives for each: mean, standard deviation, context
     make: Callable[..., Distribution]  # from such parameters
+    groups: Tensor | None = None  # (n,), numbers of groups; none: each sound is its own
 
     @classmethod
     def from_moments(cls, means: Tensor, stds: Tensor, pitch: Tensor | None = None) -> Self:  # (n, N), (n, N), (n, P)
@@ -75,7 +76,8 @@ class EncodedSounds:
 
     def take(self, indices: Tensor | slice) -> EncodedSounds:
         "Some of the sounds."
-        return EncodedSounds(self.pitch[indices], tuple(p[indices] for p in self.parameters), self.make)
+        groups = None if self.groups is None else self.groups[indices]
+        return EncodedSounds(self.pitch[indices], tuple(p[indices] for p in self.parameters), self.make, groups)
 
     @property
     def posterior(self) -> Distribution:
@@ -111,7 +113,24 @@ def encode_posteriors(model: SampleVAE, sounds: Store, size: int = 64) -> Encode
     for begin in range(0, len(sounds), size):
         x = sounds.sounds(slice(begin, begin + size), device)[:, None]
         pitches.append(model.measure_pitch(x)), parameters.append(model.encoder(x))
-    return EncodedSounds(torch.cat(pitches), tuple(map(torch.cat, zip(*parameters, strict=True))), model.posterior)
+    groups = torch.from_numpy(np.unique(sounds.table.group.to_numpy(str), return_inverse=True)[1]).to(device)
+    return EncodedSounds(
+        torch.cat(pitches), tuple(map(torch.cat, zip(*parameters, strict=True))), model.posterior, groups
+    )
+
+# %% ../nbs/29_vectors.ipynb #29aside1
+def set_aside(sounds: EncodedSounds, share: float, seed: int = 0) -> Tensor:  # (n,), bool
+    "Up to a share of the sounds, by chance and in whole groups; where no group is that small, single ones."
+    n, chosen, left, generator = len(sounds), [], int(share * len(sounds)), torch.Generator().manual_seed(seed)
+    single = torch.arange(n)
+    own = single if sounds.groups is None else sounds.groups.cpu().unique(return_inverse=True)[1]
+    own = own if own.bincount().min() <= left else single
+    sizes = own.bincount().tolist()
+    for group in torch.randperm(len(sizes), generator=generator).tolist():
+        if sizes[group] <= left:
+            chosen.append(group)
+            left -= sizes[group]
+    return torch.isin(own, torch.tensor(chosen, dtype=own.dtype)).to(sounds.pitch.device)
 
 # %% ../nbs/29_vectors.ipynb #2934a682
 def plot_latents(points: Tensor, drawn: dict[str, Tensor]) -> Figure:  # (n, N) each
@@ -216,7 +235,7 @@ def fit_mixture(
     counts: list[int],  # of Gaussians, to choose from
     full: bool = True,
     floor: float = 0.01,  # the least standard deviation
-    groups: int = 1,  # how often the points repeat the same sounds: a sound is set aside as a whole
+    aside: Tensor | None = None,  # (n,), whether a point is set aside; none: a fifth, by chance
     seed: int = 0,
 ) -> Mixture:
     "Points -> the mixture under which points that were set aside are most likely."
@@ -228,9 +247,11 @@ def fit_mixture(
         with threadpool_limits(1):  # small matrices: on a busy machine, threads that wait take a hundred times as long
             return GaussianMixture(count, covariance_type=kind, reg_covar=floor**2, random_state=seed).fit(rows)
 
-    rows, sounds = points.cpu().double().numpy(), len(points) // groups
-    aside = np.isin(np.arange(len(rows)) % sounds, np.random.default_rng(seed).permutation(sounds)[: sounds // 5])
-    counts = [count for count in counts if 2 * count <= (~aside).sum()] if sounds >= 10 else counts[:1]
+    rows, chance = points.cpu().double().numpy(), np.random.default_rng(seed)
+    aside = chance.permutation(len(rows)) < len(rows) // 5 if aside is None else aside.cpu().numpy()
+    counts = (
+        [count for count in counts if 2 * count <= (~aside).sum()] if len(rows) >= 10 and aside.any() else counts[:1]
+    )
     scores = {count: fit(count, rows[~aside]).score(rows[aside]) for count in counts} if len(counts) > 1 else {}
     fitted = fit(max(scores, key=scores.get) if scores else next(iter(counts), 1), rows)
     factor = np.linalg.cholesky(fitted.covariances_) if full else fitted.covariances_**0.5

@@ -1,6 +1,7 @@
 "Distributions: what a posterior and a prior promise, whatever their kind."
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +12,23 @@ from samplevae.flows import POSTERIORS, FlowPosterior, GaussianPosterior, Planar
 from samplevae.mixtures import GaussianPrior, MixturePrior, NormalPrior, fit_classifier
 from samplevae.novelty import latent_novelty
 from samplevae.phases import RepresentationPhase, TrainConfig, loss_terms, make_fabric
-from samplevae.prior import PRIORS, PriorConfig, fit_priors, generate, load, load_prior, save_prior
+from samplevae.prior import (
+    PRIORS,
+    FlowMatchingPrior,
+    PriorConfig,
+    fit_flow,
+    fit_priors,
+    generate,
+    load,
+    load_prior,
+    save_prior,
+)
+from samplevae.rates import rate
 from samplevae.runs import Run
 from samplevae.settings import Refused
 from samplevae.training import train
 from samplevae.vae import SampleVAE
-from samplevae.vectors import EncodedSounds, Mixture, fit_mixture
+from samplevae.vectors import EncodedSounds, Mixture, fit_mixture, set_aside
 
 each_posterior = pytest.mark.parametrize("kind", POSTERIORS)
 each_prior = pytest.mark.parametrize("kind", PRIORS)
@@ -205,6 +217,29 @@ def test_what_a_mixture_draws_after_a_known_number_has_that_density(full):
         drawn.std(0), read.std(0), rtol=0.05
     )
     assert mixture.draw_after(known, 0.0).std(0).min() > 0.1, "the components stay apart, and their noise goes"
+
+
+def test_sounds_are_set_aside_in_whole_groups():
+    sounds = two_kinds(300)[0]
+    alone = set_aside(sounds, 0.1)
+    assert alone.sum() == 30 and not torch.equal(alone, set_aside(sounds, 0.1, seed=1))
+    grouped = replace(sounds, groups=torch.arange(300) // 7)
+    aside = set_aside(grouped, 0.1)
+    assert 20 < aside.sum() <= 30 and not {*grouped.groups[aside].tolist()} & {*grouped.groups[~aside].tolist()}
+    assert torch.equal(grouped.take(aside).groups, grouped.groups[aside])
+    assert set_aside(replace(sounds, groups=torch.arange(300) // 100), 0.1).sum() == 30, "no group is so small"
+    assert set_aside(sounds.take(slice(0, 3)), 0.1).sum() == 0
+
+
+def test_a_fit_stops_before_it_knows_the_hits_of_its_drums_by_heart():
+    "Forty drums with fifteen hits each: what a flow learns of single drums is of no use for others."
+    torch.manual_seed(0)
+    drums = torch.randn(40, 6).repeat_interleave(15, 0)
+    hits = EncodedSounds.from_moments(drums + 0.03 * torch.randn(600, 6), torch.full((600, 6), 0.03))
+    others = EncodedSounds.from_moments(torch.randn(200, 6), torch.full((200, 6), 0.03))
+    known = replace(hits, groups=torch.arange(600) // 15)
+    costs = [rate(fit_flow(FlowMatchingPrior, sounds, 1500), others)[0] for sounds in (hits, known)]
+    assert costs[1] < costs[0] - 1, costs
 
 
 def test_a_mixture_has_as_many_gaussians_as_are_likeliest():
