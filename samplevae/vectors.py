@@ -113,7 +113,8 @@ def encode_posteriors(model: SampleVAE, sounds: Store, size: int = 64) -> Encode
     for begin in range(0, len(sounds), size):
         x = sounds.sounds(slice(begin, begin + size), device)[:, None]
         pitches.append(model.measure_pitch(x)), parameters.append(model.encoder(x))
-    groups = torch.from_numpy(np.unique(sounds.table.group.to_numpy(str), return_inverse=True)[1]).to(device)
+    names = sounds.table.get("group", sounds.table.index)  # without groups, each sound is its own
+    groups = torch.from_numpy(np.unique(names.to_numpy(str), return_inverse=True)[1]).to(device)
     return EncodedSounds(
         torch.cat(pitches), tuple(map(torch.cat, zip(*parameters, strict=True))), model.posterior, groups
     )
