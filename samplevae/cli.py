@@ -201,7 +201,7 @@ def baselines_command(options: argparse.Namespace) -> int:  # exit code
         given["data"] = options.data
     BaselineConfig.refuse_unknown(given)
     config, results = BaselineConfig(**given), baseline_results_path(out)
-    if options.add_embedding:
+    if options.add_embedding is not None:
         from samplevae.dataset import prepare_store
         from samplevae.later_embeddings import add_to_baselines
 
@@ -251,7 +251,7 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
         print(run_or_train(options), end="\n" * is_first_process())
     else:
         experiment = read_experiment(options.experiment, options.data)
-        if options.add_embedding:
+        if options.add_embedding is not None:
             print(f"rows    {add_embedding(experiment, options.add_embedding)}")
             return 0
         failures = run_batch(experiment, options.fresh, options.jobs)

@@ -142,6 +142,8 @@ def test_an_experiment_goes_on_where_it_was_and_takes_another_embedding_later(tm
     later = {row["baseline"]: row for row in add_to_baselines(out, again, store, "drumnet")}
     assert later["wavegan"]["Fréchet, drumnet"] == pytest.approx(rows["wavegan"]["Fréchet, drumnet"], rel=1e-3)
     assert later["ddsp"].get("Fréchet, drumnet") is None, "it generates nothing"
+    with pytest.raises(Refused, match="at least one embedding"):
+        add_to_baselines(out, again, store, "")
 
 
 def test_a_system_that_fails_leaves_a_line(store, tmp_path, monkeypatch):

@@ -74,6 +74,13 @@ def test_a_process_of_its_own_refuses_too(tmp_path):
     assert done.returncode == 2 and "did you mean 'latent'" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+def test_an_empty_name_of_a_later_embedding_trains_nothing(tmp_path, command):
+    experiment = tmp_path / "experiment.yaml"
+    experiment.write_text(f"out: {tmp_path}/out\nruns: {{one: {{preset: smoke}}}}\n")
+    done = command("batch", experiment, "--add-embedding", "")
+    assert done.returncode == 2 and not list(tmp_path.glob("out/*"))
+
+
 def test_places_that_cannot_hold_a_run(tmp_path, command):
     (tmp_path / "file").touch()
     (tmp_path / "full").mkdir()
