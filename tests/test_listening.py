@@ -252,6 +252,8 @@ def test_a_listener_goes_from_the_first_question_to_the_last_and_may_reload(kind
     check_result(result, test[2])
     asked = [answer for answer in result["answers"] if "check" not in answer]
     assert len(asked) == 6 and result["consent"] and result["headphones"]["of"] == 6
+    practised = page.evaluate("listening.practiceTrial.item")
+    assert practised not in {answer["item"] for answer in asked}, "eight items, of which six are asked"
     assert result["headphones"]["tries"] == 1 + (result["headphones"]["right"] < 5), "who fails is asked once more"
     if kind == "mushra":
         assert all(set(answer["ratings"]) == set(test[2]["systems"]) for answer in asked)

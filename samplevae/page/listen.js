@@ -1,6 +1,6 @@
 // A listening test from the first screen to the last. What has been answered is kept after every trial: a reload goes on.
 import { Player, headphoneTones } from "./listen_sound.js";
-import { planTrials, seededRandom, shuffled } from "./listen_order.js";
+import { planPractice, planTrials, seededRandom, shuffled } from "./listen_order.js";
 import { fromStorage, toStorage } from "./storage.js";
 
 const $ = (selector) => document.querySelector(selector);
@@ -35,6 +35,7 @@ class Listening {
     this.place = `listen:${test.id}:${listener}`;
     this.result = this.stored() ?? { test: test.id, kind: test.kind, listener, consent: false, headphones: null, answers: [], began: new Date().toISOString(), ended: null };
     this.trials = planTrials(test, this.result.listener);
+    this.practiceTrial = planPractice(test, this.trials);
     this.stops = { break: 0 };
     document.addEventListener("keydown", (event) => this.press(event));
     $("h1").textContent = test.title;
@@ -130,8 +131,7 @@ class Listening {
   }
 
   practice() {
-    const trial = this.trials.findLast((other) => !other.check); // the first ones come at once, and would be known
-    this.ask(trial, "for practice", () => this.trial());
+    this.ask(this.practiceTrial, "for practice", () => this.trial());
   }
 
   trial() {

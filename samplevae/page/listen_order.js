@@ -66,3 +66,10 @@ export function planTrials(test, listener) {
       trials.splice(at, 0, { check: 1 + Math.floor(random() * 5) });
   return trials;
 }
+
+// A trial for practice: of an item that is not asked, or at least of another version, or (all are asked) the last one
+export function planPractice(test, trials) {
+  const asked = trials.filter((trial) => !trial.check), others = planTrials({ ...test, length: Infinity }, "practice").filter((trial) => !trial.check);
+  const items = new Set(asked.map((trial) => trial.item)), sounds = new Set(asked.map((trial) => trial.sound));
+  return others.find((trial) => !items.has(trial.item)) ?? others.find((trial) => trial.sound && !sounds.has(trial.sound)) ?? asked.at(-1);
+}
