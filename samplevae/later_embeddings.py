@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['sounds_of_row', 'add_to_run', 'named_embeddings', 'add_to_experiment', 'kept_sounds', 'add_to_baselines']
+__all__ = ['sounds_of_row', 'add_to_run', 'named_embeddings', 'add_to_experiment', 'add_to_baselines']
 
 # %% ../nbs/78_later_embeddings.ipynb #f17c9538
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
-from zipfile import BadZipFile
 
 # %% ../nbs/78_later_embeddings.ipynb #033b5bb1
-import numpy as np
-import torch
 from torch import Tensor
 
 # %% ../nbs/78_later_embeddings.ipynb #60852d98
@@ -28,6 +25,7 @@ from .monitoring import held_out
 from .prior import fitted_kinds, load_prior
 from .runs import Progress, Run
 from .settings import Refused
+from .tested_systems import read_kept_sounds
 from .vae import SampleVAE
 from .vectors import encode_posteriors
 
@@ -86,17 +84,6 @@ def add_to_experiment(runs: list[Run], path: Path, names: str) -> list[dict[str,
     return kept["rows"]
 
 # %% ../nbs/78_later_embeddings.ipynb #0ce7209d
-def kept_sounds(path: Path) -> Tensor | None:  # (n, T)
-    "The new sounds of a baseline, as they were kept; nothing where it has none."
-    try:
-        with np.load(path) as parts:
-            return torch.from_numpy(parts["new"]).float() / 32767 if "new" in parts else None
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise Refused(
-            f"{path} is damaged ({str(error).splitlines()[0]}): delete its folder, and measure again"
-        ) from None
-
-
 def add_to_baselines(out: Path, path: Path, store: Store, names: str) -> list[dict[str, Any]]:
     "Add columns by other embeddings to the rows of baselines, from the sounds that were kept."
     kept, by = read_json(path, {}), named_embeddings(names, store)
@@ -110,7 +97,7 @@ def add_to_baselines(out: Path, path: Path, store: Store, names: str) -> list[di
             continue
         sounds = held_out(store).sample(kept["held out"]).sounds() if row["baseline"] == "real, held out" else None
         if (folder / "sounds.npz").exists() and "failed" not in row:
-            sounds = kept_sounds(folder / "sounds.npz")
+            sounds = read_kept_sounds(folder / "sounds.npz").get("new")
         if sounds is not None:
             row |= embed_and_score(sounds, reference, by, store.rate)
             write_json(path, kept)

@@ -32,7 +32,8 @@ from .instrument import PAGE, bundle_modules, html_page, wav_bytes
 from .playing import PageHandler, serve_locally
 from .runs import is_run
 from .settings import Refused, did_you_mean
-from .stimuli import ANCHOR, REAL, TEST_KINDS, Stimulus, common_items, flac_text, gather_stimuli, open_sources
+from .stimuli import ANCHOR, REAL, TEST_KINDS, Stimulus, flac_text
+from .tested_systems import common_items, gather_stimuli, open_systems
 
 # %% ../nbs/71_listening.ipynb #528f45b4
 def make_codes(names: Iterable[str], letter: str, generator: np.random.Generator) -> dict[str, str]:
@@ -283,10 +284,10 @@ def listening_test(
         raise Refused(f"there is no listening test {kind!r}: {did_you_mean(kind, TEST_KINDS)}")
     if not 4 <= items <= 400 or not (length == 0 or 4 <= length <= 1000) or not 0 <= seed < 2**31:
         raise Refused("a test has 4 to 400 items, 4 to 1000 questions for a listener, and a seed from 0 to 2**31 - 1")
-    sources = open_sources(paths, data, out)
+    systems = open_systems(paths, data, out)
     (out / "progress.json").unlink(missing_ok=True)  # of reading the folder
-    held = common_items(sources, items, seed)
-    stimuli, silent = gather_stimuli(sources, held, TEST_KINDS[kind].reference, seed)
+    held = common_items(systems, items, seed)
+    stimuli, silent = gather_stimuli(systems, held, TEST_KINDS[kind].reference, seed)
     silent += [f"{items - len(held)} of {items} items: no more sounds are held out"] if len(held) < items else []
     if webmushra:
         return write_webmushra(out / "webmushra", kind, stimuli, held.rate, title), silent

@@ -115,7 +115,12 @@ def add_play_command(commands: Any) -> None:
 def add_listen_command(commands: Any) -> None:
     "`listen`."
     add = commands.add_parser("listen", help="a listening test: its page, its server, its analysis").add_argument
-    add("runs", nargs="*", type=Path, help="runs or published instruments; or a YAML file with these and the options")
+    add(
+        "runs",
+        nargs="*",
+        type=Path,
+        help="runs, published instruments or measured baselines; or a YAML file with these and the options",
+    )
     add("--kind", help="mos, similarity, mushra or abx; default: mos")
     add("--data", help="the real sounds: a folder; default: those of the runs")
     add(

@@ -12,8 +12,10 @@ from samplevae.baseline_runs import BASELINES, BaselineConfig, load_baseline, ru
 from samplevae.config import Config
 from samplevae.dataset import prepare_store
 from samplevae.later_embeddings import add_to_baselines
+from samplevae.monitoring import held_out
 from samplevae.runs import Run
 from samplevae.settings import Refused
+from samplevae.tested_systems import common_items, gather_stimuli, open_systems, read_kept_sounds
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,26 @@ def test_an_experiment_goes_on_where_it_was_and_takes_another_embedding_later(tm
     assert later["ddsp"].get("Fréchet, drumnet") is None, "it generates nothing"
     with pytest.raises(Refused, match="at least one embedding"):
         add_to_baselines(out, again, store, "")
+    listen_to_baselines(out, store, tmp_path)
+
+
+def listen_to_baselines(out, store, tmp_path):
+    "A listening test of baselines is made of the sounds that were measured."
+    tested = open_systems([out / "nearest,seed=1", out / "wavegan,seed=1"], "", tmp_path / "a")
+    items = common_items(tested, 8, 0)
+    stimuli, _ = gather_stimuli(tested, items, False, 0)
+    systems = {"real", "low anchor", "nearest, seed 1, reconstructed", "nearest, seed 1, new", "wavegan, seed 1, new"}
+    assert {one.system for one in stimuli} == systems
+    kept = read_kept_sounds(out / "nearest,seed=1/sounds.npz")["back"]
+    held = held_out(store).sample(24)
+    for content, wave in zip(items.table.content, tested[0].reconstruct(items), strict=True):
+        assert torch.equal(wave, kept[[*held.table.content].index(content)])
+    assert not {*items.table.content} & {*store.split("train").table.content}
+    with pytest.raises(Refused, match="wavegan, seed 1 brings no sounds back"):
+        gather_stimuli(tested, items, True, 0)
+    (out / "wavegan,seed=1/sounds.npz").write_bytes(b"PK half an archive")
+    with pytest.raises(Refused, match="is damaged"):
+        open_systems([out / "wavegan,seed=1"], "", tmp_path / "a")
 
 
 def test_a_system_that_fails_leaves_a_line(store, tmp_path, monkeypatch):

@@ -46,16 +46,13 @@ from samplevae.stimuli import (
     ANCHOR,
     REAL,
     TEST_KINDS,
-    ModelSource,
     Stimulus,
     choose_items,
-    common_items,
-    find_learned,
     low_anchor,
     match_loudness,
-    open_sources,
     short_loudness,
 )
+from samplevae.tested_systems import ModelUnderTest, common_items, find_learned, open_systems
 from samplevae.vae import SampleVAE
 from samplevae.vectors import encode_posteriors
 
@@ -577,10 +574,10 @@ def test_sounds_that_a_run_has_learned_are_no_items_of_its_test(tmp_path, stimul
             "split": "test",
         }
     )
-    model = ModelSource("m", None, {}, FakeStore(table), frozenset("ABC"))
+    model = ModelUnderTest("m", None, {}, FakeStore(table), frozenset("ABC"))
     assert set(common_items([model], 10, 0).table.content) == set("DEFGHIJ")
     with pytest.raises(Refused, match="only 0 sounds"):
-        common_items([model, ModelSource("n", None, {}, None, frozenset("DEFGHIJ"))], 10, 0)
+        common_items([model, ModelUnderTest("n", None, {}, None, frozenset("DEFGHIJ"))], 10, 0)
 
 
 def test_an_instrument_knows_its_training_sounds_by_their_vectors(smoke_run):
@@ -636,7 +633,7 @@ def test_what_cannot_be_a_test_is_refused_in_a_line(smoke_run, tmp_path, command
         with pytest.raises(Refused, match=text):
             read_listening(file)
     with pytest.raises(Refused, match="one rate and length"):
-        open_sources([smoke_run, "one-shots"], "", tmp_path)
+        open_systems([smoke_run, "one-shots"], "", tmp_path)
     with pytest.raises(Refused, match="at least 4"):
         make_test("mos", stimuli[:3], RATE)
     with pytest.raises(Refused, match="4 to 400"):
