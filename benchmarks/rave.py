@@ -18,14 +18,8 @@ import torch
 from torch.nn import functional as F
 
 from samplevae.baseline import TrainingSounds
-from samplevae.baseline_runs import (
-    BaselineConfig,
-    copying_scores,
-    key_of,
-    plot_ten,
-    reconstruction_scores,
-    usual_embeddings,
-)
+from samplevae.baseline_runs import BaselineConfig, key_of
+from samplevae.baseline_scores import copying_scores, plot_ten, reconstruction_scores, usual_embeddings
 from samplevae.baseline_table import BASELINE_RESULTS
 from samplevae.baselines.rave import Rave
 from samplevae.dataset import prepare_store

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPTION_OF_SETTING', 'parse_changes', 'gather_changes', 'run_or_train', 'evaluate_command', 'generate_command',
-           'run_to_play', 'play_command', 'listen_command', 'baselines_command', 'dispatch', 'main']
+           'run_to_play', 'play_command', 'listen_command', 'baselines_command', 'show_command', 'dispatch', 'main']
 
 # %% ../nbs/98_cli.ipynb #8625d202
 import argparse
@@ -37,7 +37,7 @@ from .files import read_json
 from .options import build_parser
 from .parallel import stop_with_parent
 from .report import text_table
-from .runs import Run, is_run, newest_run
+from .runs import is_run, newest_run
 from .settings import Refused, Stopped
 from .sources import parse_source
 from .vae import locate
@@ -187,34 +187,33 @@ def listen_command(options: argparse.Namespace) -> None:
 
 # %% ../nbs/98_cli.ipynb #126e57b1
 def baselines_command(options: argparse.Namespace) -> int:  # exit code
-    "Options -> the trainings that are left to do, their table, and a page of it."
-    from samplevae.baseline_runs import BaselineConfig, run_baselines
-    from samplevae.baseline_table import baseline_results_path
+    "Options -> the trainings that are left to do, their tables, and a page of them."
+    from samplevae.baseline_runs import config_from_file, run_baselines
+    from samplevae.baseline_table import baseline_results_path, summarise
 
-    content = read_yaml(options.experiment)
-    if not isinstance(content, dict):
-        raise Refused(f"{options.experiment} needs names and values, such as 'minutes: 20'")
-    given = {str(name): value for name, value in content.items()} | parse_changes(options.set)
-    usual = given.pop("out", "") or f"outputs/{options.experiment.stem}"
+    config, usual = config_from_file(
+        options.experiment, read_yaml(options.experiment), parse_changes(options.set), options.data
+    )
     out = Path(options.out or usual).expanduser()
-    if options.data:
-        given["data"] = options.data
-    BaselineConfig.refuse_unknown(given)
-    config, results = BaselineConfig(**given), baseline_results_path(out)
     if options.add_embedding is not None:
-        from samplevae.dataset import prepare_store
         from samplevae.later_embeddings import add_to_baselines
 
-        run = Run.create(out, config)
-        with run.lock():
-            add_to_baselines(out, results, prepare_store(run), options.add_embedding)
-        run_chapter(Experiment(out, {}, "77_baseline_table"))
-        print(f"rows    {results}")
-        return 0
-    failed = [row for row in run_baselines(config, out, results, options.jobs, options.fresh) if "failed" in row]
-    run_chapter(Experiment(out, {}, "77_baseline_table"))
-    print(f"\n{len(failed)} failed" * bool(failed) + f"\nrows    {results}\nreport  {out / 'report.html'}")
+        rows = add_to_baselines(out, baseline_results_path(out), options.add_embedding)
+    else:
+        rows = run_baselines(config, out, baseline_results_path(out), options.jobs, options.fresh)
+    run_chapter(Experiment(out, {}, "78_baseline_table"))
+    failed = [f"{row['baseline']} failed: {row['failed']}" for row in rows if "failed" in row]
+    print(f"\n{summarise(out)}\n", *failed, f"report  {out / 'report.html'}", sep="\n")
     return 1 if failed else 0
+
+# %% ../nbs/98_cli.ipynb #f928034a
+def show_command(folder: Path) -> str:
+    "The folder of a run or of an experiment on baselines -> its numbers, and where things are."
+    if "baselines" not in (read_json(folder / "config.json") or {}):
+        return show_run(open_run(folder))
+    from samplevae.baseline_table import summarise
+
+    return summarise(folder)
 
 # %% ../nbs/98_cli.ipynb #1c443218
 def dispatch(options: argparse.Namespace) -> int:  # exit code
@@ -222,7 +221,7 @@ def dispatch(options: argparse.Namespace) -> int:  # exit code
     if options.command == "settings":
         print(list_settings())
     elif options.command == "show":
-        print(show_run(open_run(options.run)))
+        print(show_command(locate(options.run)))
     elif options.command == "evaluate":
         print(evaluate_command(options))
     elif options.command == "generate":

@@ -151,8 +151,14 @@ def add_baselines_command(commands: Any) -> None:
     add = commands.add_parser("baselines", help="systems of others on the same sounds for the same time").add_argument
     add("experiment", type=Path, help="a YAML file: 'out', 'baselines', 'seeds', 'minutes', and settings of the sounds")
     add("--data", help="a folder of sounds, in place of those in the file; default: the synthesiser")
-    add("--out", help="folder of the trainings, in place of the file's")
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the file")
+    add("--out", help="folder of the trainings; default: the file's, and with --data its name behind that")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of the file: baselines=rave,ddsp (an unknown name lists all), minutes=2, seeds=1,2",
+    )
     add("--jobs", type=int, default=1, help="trainings at a time, one thread each; default: 1")
     add("--add-embedding", metavar="NAME", help=LATER)
     add("--fresh", action="store_true", help="replace what other settings have made in the folder")

@@ -84,7 +84,8 @@ def finish(self: WaveformVAE, train: Store) -> None:
     "Fit the prior, and the classifier of labels."
     sounds = encode_posteriors(self.model, train)
     with torch.enable_grad():
-        self.prior = self.prior_kind.fit(sounds, PriorConfig(prior_steps=3000))
+        steps = max(20, min(3000, round(150 * self.minutes)))  # 3000 after twenty minutes
+        self.prior = self.prior_kind.fit(sounds, PriorConfig(prior_steps=steps))
         self.prior.classifier = fit_classifier(sounds, train.table.label.tolist())
 
 

@@ -5,20 +5,16 @@
 # %% auto #0
 __all__ = ['Rave']
 
-# %% ../../nbs/baselines/03_rave.ipynb #231f8e01
-from torch import Tensor
-
 # %% ../../nbs/baselines/03_rave.ipynb #5b6c40a9
 from .ours import WaveformVAE
 
 # %% ../../nbs/baselines/03_rave.ipynb #012dff46
 class Rave(WaveformVAE):
-    "RAVE's architecture: bands in and out, a sequence of vectors, a standard normal prior."
+    "RAVE's architecture in its first stage: bands in and out, a sequence of vectors; our prior."
 
     paper = "https://arxiv.org/abs/2111.05011"
-    simplified = "no second stage, no prior on the sequence, no SVD (16 latents from the start); narrower (16 channels at the output); our three windows, optimizer (Muon), moving average and onset envelope"
-    by_label = by_pitch = False
-    ready, reserve = True, 0.0
+    simplified = "first stage alone; a mixture of Gaussians over the whole sequence as its prior; no SVD (16 latents from the start); 0.9 million weights (16 channels at the output), since one of the published size takes some hundred steps in the time; our three windows, optimizer (Muon), moving average and onset envelope"
+    by_pitch = False
     settings = {
         "size": "small",
         "latent": 16,
@@ -34,14 +30,3 @@ class Rave(WaveformVAE):
         "frequency_weighting": "flat",
         "tail_weight": 1.0,
     }
-
-    def finish(self, train: object) -> None:
-        "The prior is a standard normal."
-
-    def generate(self, n: int, label: None = None, pitch: None = None, seed: int = 0) -> Tensor:  # (n, T)
-        "Noise, decoded."
-        return super(WaveformVAE, self).generate(n, label, pitch, seed)
-
-    def draw(self, labels: Tensor, pitch: None) -> Tensor:  # (B,) -> (B, T)
-        z = labels.new_zeros(len(labels), *self.model.shape, dtype=self.label_shares.dtype).normal_()
-        return self.model.decode(z, draws=1)[:, 0]
