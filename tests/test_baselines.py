@@ -2,13 +2,22 @@
 
 import json
 import math
+import sys
 
 import pytest
 import torch
 from conftest import CLONE
 
 from samplevae.baseline import Baseline, Clock, Diverged
-from samplevae.baseline_runs import BASELINES, BaselineConfig, load_baseline, run_training
+from samplevae.baseline_runs import (
+    BASELINES,
+    BaselineConfig,
+    config_from_file,
+    kept_row,
+    load_baseline,
+    run_training,
+)
+from samplevae.baseline_scores import yardsticks
 from samplevae.config import Config
 from samplevae.dataset import prepare_store
 from samplevae.later_embeddings import add_to_baselines
@@ -128,7 +137,9 @@ def test_an_experiment_goes_on_where_it_was_and_takes_another_embedding_later(tm
     done = command("baselines", file, "--out", out, *options)
     rows = {row["baseline"]: row for row in json.loads((out / "baselines.json").read_text())["rows"]}
     assert done.returncode == 0 and "report" in done.stdout
-    assert {*rows} == {"real, held out", "nearest", "ddsp", "wavegan"}
+    assert {*rows} == {"real, held out", "noise", "nearest", "ddsp", "wavegan"}
+    assert (out / "table.csv").exists() and "Fréchet, mel" in done.stdout and "ddsp, seed 1: 2 steps" in done.stderr
+    assert len([*(out / "nearest,seed=1/sounds").glob("new-*.wav")]) == 10
     assert rows["nearest"]["copies"] > 0.3 > rows["wavegan"]["copies"] == 0, "what copies is found out"
     assert rows["nearest"]["memorised"]["value"] > 0.8
     assert rows["nearest"]["nearest to their own"]["value"] < 1 and rows["ddsp"]["steps"] == 2
@@ -138,6 +149,9 @@ def test_an_experiment_goes_on_where_it_was_and_takes_another_embedding_later(tm
     kept = (out / "wavegan,seed=1/row.json").stat().st_mtime_ns
     assert command("baselines", file, "--out", out, *options).returncode == 0
     assert (out / "wavegan,seed=1/row.json").stat().st_mtime_ns == kept, "what is measured is not trained again"
+    assert "2 steps" not in command("show", out).stderr and "nearest" in command("show", out).stdout
+    monkeypatch.setattr("samplevae.baseline_runs.code_of", lambda name: "other code")
+    assert "delete" in command("baselines", file, "--out", out, *options).stderr, "a system was changed since"
     again = tmp_path / "again.json"
     again.write_text((out / "baselines.json").read_text())
     store = prepare_store(Run(out, BaselineConfig(**ALL)))
@@ -166,6 +180,59 @@ def listen_to_baselines(out, store, tmp_path):
     (out / "wavegan,seed=1/sounds.npz").write_bytes(b"PK half an archive")
     with pytest.raises(Refused, match="is damaged"):
         open_systems([out / "wavegan,seed=1"], "", tmp_path / "a")
+
+
+OWN = """
+from torch import nn, zeros
+from samplevae.baseline import Baseline
+
+class MeanSound(Baseline):
+    reconstructs = True
+
+    def build(self):
+        self.wave = nn.Parameter(zeros(self.own_length))
+
+    def loss(self, x, labels):
+        return (x - self.wave).square().mean()
+
+    def autoencode(self, x):
+        return self.wave.expand_as(x)
+
+class Half(MeanSound):
+    loss = Baseline.loss
+"""
+
+
+def test_a_system_of_ones_own_is_named_by_its_place(store, tmp_path, monkeypatch):
+    (tmp_path / "own_system.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    config = BaselineConfig(most_steps=3, most_sounds=16, baselines="own_system:MeanSound, own_system:Half")
+    rows = [run_training(config, store, tmp_path, "these", training) for training in config.trainings()]
+    assert rows[0]["steps"] == 3 and "failed" not in rows[0]
+    assert kept_row(tmp_path / "own_system:MeanSound,seed=1", "these", "own_system:MeanSound")[1] == "kept"
+    assert rows[1]["failed"] == "NotImplementedError: without a word"
+    assert "in loss" in (tmp_path / "own_system:Half,seed=1/error.txt").read_text()
+    for name, text in ("own_system:Other", "no baseline"), ("nowhere:Other", "no baseline"), ("json:dumps", "no kind"):
+        with pytest.raises(Refused, match=text):
+            load_baseline(name)
+
+
+def test_what_is_refused_leaves_no_folder(tmp_path, command):
+    file = tmp_path / "some.yaml"
+    file.write_text("baselines: [nearest, untrained]")
+    done = command("baselines", file, "--data", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "no folder" in done.stderr and not (tmp_path / "out").exists()
+    config, out = config_from_file(file, {"baselines": ["nearest", "untrained"]}, {}, "sounds/mine/")
+    assert config.baselines == "nearest, untrained" and config.data == "sounds/mine" and out == "outputs/some-mine"
+
+
+def test_real_sounds_at_a_lower_rate_have_nothing_above(store):
+    sets = yardsticks(held_out(store))
+    assert {*sets} == {"real, held out", "real, at 16 kHz", "noise"}, "the store has 22,050 Hz"
+    real, lower = (torch.fft.rfft(sets[name]).abs().square().sum(0) for name in ("real, held out", "real, at 16 kHz"))
+    high = len(real) * 9 // 11
+    assert lower[high:].sum() < 1e-3 * real[high:].sum() and sets["real, at 16 kHz"].shape == sets["noise"].shape
 
 
 def test_a_system_that_fails_leaves_a_line(store, tmp_path, monkeypatch):

@@ -46,7 +46,7 @@ class HiFiGAN(MelGAN):
     "HiFi-GAN's third generator, and its kinds of discriminators and losses."
 
     paper = "https://arxiv.org/abs/2010.05646"
-    simplified = "discriminators from 16 channels to 256, none with spectral norm; feature matching relative to the real features, a mean over layers; no decay of the learning rate; every other crop from the beginning"
+    simplified = "discriminators from 16 channels to 256, none with spectral norm; feature matching relative to the real features, a mean over discriminators and layers in place of a sum; no decay of the learning rate; every other crop from the beginning"
     discriminator_kinds, gan_loss, betas = "period, scale", "least-squares", (0.8, 0.99)
     adversarial_weight, feature_weight, learning_rate = 8.0, 2.0, 2e-4
 

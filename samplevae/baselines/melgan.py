@@ -59,7 +59,7 @@ class MelGAN(Baseline):
     "A generator from mel frames, trained by discriminators of waves."
 
     paper = "https://arxiv.org/abs/1910.06711"
-    simplified = "half as wide (256 channels); discriminators with three strided layers that end at 256; shortcuts are not learned; feature matching relative to the real features; every other crop from the beginning"
+    simplified = "half as wide (256 channels); discriminators with three strided layers that end at 256; shortcuts are not learned; feature matching relative to the real features, a mean over discriminators and layers in place of a sum; every other crop from the beginning"
     reconstructs = True
     native_rate, batch_size, learning_rate, decays, crop = 22_050, 16, 1e-4, False, 8192
     discriminator_kinds, gan_loss, betas = "scale", "hinge", (0.5, 0.9)
