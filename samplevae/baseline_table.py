@@ -16,10 +16,11 @@ from typing import Any, TYPE_CHECKING
 
 # %% ../nbs/78_baseline_table.ipynb #1b26500a
 import pandas as pd
+import torch
 
 # %% ../nbs/78_baseline_table.ipynb #29be44a1
 from .baseline_runs import BASELINES, load_baseline
-from .display import COLOURS
+from .display import COLOURS, player
 from .files import CLONE, atomic_write, read_json
 from .report import format_value
 from .settings import LazyModule
@@ -173,10 +174,12 @@ def plot_curves_of(rows: list[dict[str, Any]]) -> Figure:
 
 # %% ../nbs/78_baseline_table.ipynb #5feb67a1
 def show_sounds(folder: Path) -> None:
-    "The picture of each system's sounds, and four of them: new ones, or else some that came back."
-    from IPython.display import Audio, Image, display
+    "The picture of each system's sounds, and its row of new sounds (or else of those that came back) to listen to."
+    import soundfile
+    from IPython.display import Image, display
 
     for picture in sorted(folder.glob("*,seed=*/ten.png")):
         print(picture.parent.name)
         waves = sorted(picture.parent.glob("sounds/new-*.wav")) or sorted(picture.parent.glob("sounds/back-*.wav"))
-        display(Image(picture), *(Audio(str(wave)) for wave in waves[:4]))
+        sounds = [soundfile.read(wave, dtype="float32") for wave in waves]
+        display(Image(picture), player([torch.from_numpy(wave) for wave, _ in sounds], sounds[0][1]))

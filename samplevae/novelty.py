@@ -43,7 +43,7 @@ def memorised(
     masks = zip(*pair_masks(len(fake_distance), len(held_distance), repeats, (None, groups)), strict=True)
     pairs = [(fake_distance[a][:, None], held_distance[b]) for a, b in masks]
     values = [np.mean((new < known) + 0.5 * (new == known)) for new, known in pairs]
-    return Score(values, fake, held)
+    return Score(values, fake, held).clipped(0, 1)
 
 # %% ../nbs/45_novelty.ipynb #3c92c11f
 def spectrogram_peaks(sound: Tensor, rate: int, most: int = 60) -> np.ndarray:  # (T,) -> (P, 2): frame, bin
