@@ -172,10 +172,21 @@ def to_own_rate(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, own lengt
 
 
 @patch
+def require_sounds(self: Baseline, x: Tensor, count: int) -> Tensor:  # (n, own length or more)
+    "The same, if they are as many sounds as were asked for, and sounds at all."
+    name, wanted = type(self).__name__, f"({count}, {self.own_length})"
+    if not isinstance(x, Tensor) or x.ndim != 2 or len(x) != count or x.shape[1] < 0.9 * self.own_length:
+        raise Refused(f"{name} gave {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}, not {wanted}")
+    if x.is_complex() or not x.isfinite().all():
+        raise Refused(f"{name} gave sounds that are not finite real numbers")
+    return x
+
+
+@patch
 def from_own_rate(self: Baseline, x: Tensor) -> Tensor:  # (n, own length or more) -> (n, T)
     "Sounds at the rate of the store, no louder than 1."
     x = resample_batch(x[:, : self.own_length].float().cpu(), self.rate, self.sample_rate)[:, : self.length]
-    x = F.pad(x, (0, self.length - x.shape[1])).nan_to_num(0.0, 0.0, 0.0)
+    x = F.pad(x, (0, self.length - x.shape[1]))
     return x / x.abs().amax(1, keepdim=True).clamp(min=1)
 
 # %% ../nbs/75_baseline.ipynb #016f3f39
@@ -238,7 +249,7 @@ def reconstruct(self: Baseline, x: Tensor) -> Tensor:  # (n, T) -> (n, T)
         device = self.label_shares.device
         return torch.cat(
             [
-                self.from_own_rate(self.autoencode(self.to_own_rate(part).to(device)))
+                self.from_own_rate(self.require_sounds(self.autoencode(self.to_own_rate(part).to(device)), len(part)))
                 for part in x.float().split(self.at_once)
             ]
         )
@@ -275,6 +286,6 @@ def generate(
         codes = torch.multinomial(self.label_shares.cpu(), n, replacement=True).to(device)
         codes = codes if label is None else torch.full_like(codes, self.labels.index(label))
         hertz = None if pitch is None else torch.full((n,), float(pitch), device=device)
-        lots = [slice(at, at + self.at_once) for at in range(0, n, self.at_once)]
-        parts = [self.draw(codes[lot], None if hertz is None else hertz[lot]) for lot in lots]
+        pairs = zip(codes.split(self.at_once), [None] * n if hertz is None else hertz.split(self.at_once), strict=False)
+        parts = [self.require_sounds(self.draw(*pair), len(pair[0])) for pair in pairs]
         return torch.cat([self.from_own_rate(part) for part in parts])

@@ -6,22 +6,26 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['BASELINES', 'key_of', 'load_baseline', 'baseline_names', 'BaselineConfig', 'config_from_file', 'code_of', 'kept_row',
-           'run_training', 'keep_picture', 'check_baselines', 'begin_experiment', 'run_baselines']
+__all__ = ['BASELINES', 'key_of', 'in_a_line', 'load_baseline', 'baseline_names', 'BaselineConfig', 'config_from_file', 'code_of',
+           'kept_row', 'run_training', 'keep_picture', 'check_baselines', 'read_rows', 'begin_experiment', 'train_all',
+           'run_baselines']
 
 # %% ../nbs/77_baseline_runs.ipynb #6e8c012f
 import os
 import sys
 import traceback
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from operator import itemgetter
 from pathlib import Path
-from signal import SIGINT
+from signal import SIGINT, SIGTERM
+from tempfile import TemporaryDirectory
 from typing import Any, TYPE_CHECKING
 
 # %% ../nbs/77_baseline_runs.ipynb #ab107b4f
@@ -30,14 +34,14 @@ import torch
 # %% ../nbs/77_baseline_runs.ipynb #7cd8583f
 from .baseline import Baseline, Diverged
 from .baseline_scores import measure_system, watch_quality, yardstick_rows
-from .dataset import DataConfig, existing_store, prepare_store
+from .dataset import DataConfig, prepare_store
 from .embeddings import mel
-from .files import atomic_write, file_hash, read_json, write_json
+from .files import atomic_write, file_hash, handle_signals, read_json, write_json
 from .monitoring import held_out
 from .parallel import begin_worker, results_in_order, terminate_children
-from .runs import Run, hardware
+from .runs import Run, check_folder, hardware
 from .settings import Refused, RunConfig, Stopped, fingerprint, setting
-from .sources import open_source, parse_source
+from .sources import parse_source
 
 # %% ../nbs/77_baseline_runs.ipynb #dca9d380
 if TYPE_CHECKING:
@@ -66,6 +70,11 @@ BASELINES = {  # name: module and class
 }
 
 # %% ../nbs/77_baseline_runs.ipynb #cdfd6bf0
+def in_a_line(error: BaseException) -> str:
+    "What went wrong."
+    return traceback.format_exception_only(error)[-1].strip().splitlines()[0]
+
+
 def load_baseline(name: str) -> type[Baseline]:
     "A system of others, by its name; or one of your own, as `package.module:Class`."
     module, _, kind = name.partition(":")
@@ -74,13 +83,13 @@ def load_baseline(name: str) -> type[Baseline]:
     if not kind:
         module, kind = f"samplevae.baselines.{BASELINES[name]}".rsplit(".", 1)
     elif os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())  # at the end: a file of the user's hides no library
     try:
         found = getattr(import_module(module), kind)
-    except (ImportError, AttributeError) as error:
-        raise Refused(f"there is no baseline {name}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Baseline)):
-        raise Refused(f"{name} is no kind of samplevae.baseline.Baseline")
+    except (Exception, SystemExit) as error:  # whatever a module does
+        raise Refused(f"there is no baseline {name}: {in_a_line(error)}") from error
+    if not (isinstance(found, type) and issubclass(found, Baseline) and (found.reconstructs or found.generates)):
+        raise Refused(f"{name} is no kind of samplevae.baseline.Baseline that `reconstructs` or `generates`")
     return found
 
 
@@ -119,9 +128,15 @@ def config_from_file(file: Path, content: Any, changes: dict[str, str], data: st
     "What a YAML file holds, changes to it, and a folder of sounds -> settings, and the folder where trainings go."
     if not isinstance(content, dict):
         raise Refused(f"{file} needs names and values, such as 'minutes: 20'")
-    lists = {str(name): ", ".join(map(str, value)) for name, value in content.items() if isinstance(value, list)}
-    given = {str(name): value for name, value in content.items()} | lists | changes
-    out = given.pop("out", "") or f"outputs/{file.stem}"
+    given = {str(name): value for name, value in content.items()}
+    for name in {"baselines", "seeds"} & given.keys():  # lists, and a single seed
+        given[name] = ", ".join(map(str, given[name])) if isinstance(given[name], list) else str(given[name])
+    given |= changes
+    out = given.pop("out", None) or f"outputs/{file.stem}"
+    if not isinstance(out, str) or data == "":
+        raise Refused(
+            f"{'--data' if data == '' else 'out'} takes the name of a folder, not {data if data == '' else out!r}"
+        )
     if data:  # which have a folder of their own
         given["data"] = data.rstrip("/") or "/"
         out = f"{out}-{Path(parse_source(given['data'])[1]).expanduser().resolve().name}"
@@ -131,13 +146,17 @@ def config_from_file(file: Path, content: Any, changes: dict[str, str], data: st
 # %% ../nbs/77_baseline_runs.ipynb #5ea17807
 def code_of(name: str) -> str:
     "What the code of a system is recognised by."
-    return file_hash(Path(sys.modules[load_baseline(name).__module__].__file__))
+    place = getattr(sys.modules.get(load_baseline(name).__module__), "__file__", None)
+    return file_hash(Path(place)) if place else ""
 
 
 def kept_row(folder: Path, settings: str, name: str) -> tuple[dict[str, Any] | None, str]:
-    "The row that a training has left, if there is one of the same settings; and a word on it."
-    kept = read_json(folder / "row.json", {})
-    if kept.get("settings") != settings:
+    "The row that a training has left, if there is a whole one of the same settings; and a word on it."
+    kept, whole = {}, False
+    with suppress(Refused, OSError):  # what is damaged is made again
+        kept = read_json(folder / "row.json", {})
+        whole = isinstance(kept.get("row"), dict) and kept["row"].get("baseline") == name and "minutes" in kept["row"]
+    if not whole or kept.get("settings") != settings:
         return None, ""
     changed = kept.get("code", code_of(name)) != code_of(name)
     return kept["row"], "kept" + f"; its code was changed since: delete {folder} to train it again" * changed
@@ -159,13 +178,12 @@ def run_training(
         points = by.embed(store.split("train").sounds(), store.rate)
         system.fit(store, config.minutes, config.most_steps, seed, watch_quality(curve, some, points, by))
         row = about | measure_system(system, store, held, folder) | {"curve": curve}
-    except Exception as error:  # whatever a system does, the others go on
-        why = (str(error).splitlines() or ["without a word"])[0]
-        why = why if isinstance(error, Refused | Diverged) else f"{type(error).__name__}: {why}"
+        write_json(folder / "row.json", {"settings": settings, "code": code_of(name), "row": row})
+        return row
+    except BaseException as error:  # whatever a system does, the others go on
         (folder / "error.txt").write_text(traceback.format_exc())
-        return about | {"failed": why, "curve": curve}  # is tried again the next time
-    write_json(folder / "row.json", {"settings": settings, "code": code_of(name), "row": row})
-    return row
+        why = str(error) if isinstance(error, Refused | Diverged) else in_a_line(error)
+        return about | {"failed": why.splitlines()[0], "curve": []}  # is tried again the next time
 
 # %% ../nbs/77_baseline_runs.ipynb #0e4ee14e
 key_of = itemgetter("baseline", "seed")  # which training a row is of
@@ -184,37 +202,82 @@ def check_baselines(config: BaselineConfig, jobs: int) -> None:
         raise Refused(f"--jobs takes 1 or more, not {jobs}")
     for name, _ in config.trainings():
         load_baseline(name)
-    existing_store(config) or open_source(config.data, config)
+    with TemporaryDirectory() as place:
+        store = prepare_store(Run(place, config))
+    train, held = len(store.split("train")), len(held_out(store))
+    if train < 32 or held < 16:
+        raise Refused(
+            f"32 sounds to train on and 16 held out are needed: there are {train} and {held} (150 in all will do)"
+        )
 
 
-def begin_experiment(run: Run, results: Path) -> tuple[Store, dict[str, Any], dict[tuple[str, int], dict[str, Any]]]:
+def read_rows(path: Path) -> dict[str, Any]:
+    "The file of an experiment's rows; without one, no rows."
+    kept = read_json(path) or {"rows": []}
+    known = isinstance(kept, dict) and isinstance(kept.get("rows"), list)
+    if known and kept["rows"]:
+        known = {"settings", "minutes", "sounds", "held out", "length", "rate", "hardware"} <= kept.keys()
+        known = known and all(isinstance(row, dict) and {"baseline", "seed"} <= row.keys() for row in kept["rows"])
+    if not known:
+        raise Refused(f"{path} is damaged: delete it, and the same command makes it again from what was measured")
+    return kept
+
+# %% ../nbs/77_baseline_runs.ipynb #22fd6b18
+def begin_experiment(
+    run: Run, results: Path, fresh: bool
+) -> tuple[Store, dict[str, Any], dict[tuple[str, int], dict[str, Any]]]:
     "The sounds, what is said of the experiment, and rows that were measured with the same settings."
-    config, store = run.config, prepare_store(run)
+    config, store, before = run.config, prepare_store(run), read_rows(results)
     train, held = store.split("train"), held_out(store)
-    if len(train) < 32 or len(held) < 16:
-        raise Refused(f"32 sounds to train on and 16 held out are needed: there are {len(train)} and {len(held)}")
+    about = {"command": "samplevae baselines", "hardware": hardware(), "minutes": config.minutes}
+    about |= {"sounds": len(train), "held out": min(len(held), config.most_sounds), "length": store.seconds}
+    about |= {"rate": store.rate, "settings": fingerprint(config, "evaluate", run.files)}
+    if before["rows"] and before["settings"] != about["settings"]:
+        if not fresh:
+            raise Refused(
+                f"{results} holds rows of other sounds or settings: choose another folder, --out, or --fresh to replace them"
+            )
+        print(f"{len(before['rows'])} rows of other settings in {results} are replaced", file=sys.stderr)
+        before = {"rows": []}
     counts = held.table.label.value_counts()
     labels = f", of {len(counts)} labels, {counts.index[-1]!r} the fewest ({counts.iloc[-1]})" * (len(counts) > 1)
     print(f"{store.summary}: see {store.path / 'report.json'}", file=sys.stderr)
     print(f"held out: {len(held)} of {held.table.group.nunique()} groups{labels}", file=sys.stderr)
-    about = {"command": "samplevae baselines", "hardware": hardware(), "minutes": config.minutes}
-    about |= {"sounds": len(train), "held out": min(len(held), config.most_sounds), "length": store.seconds}
-    about |= {"rate": store.rate, "settings": fingerprint(config, "evaluate", run.files)}
-    before = read_json(results, {"rows": []})
-    if before["rows"] and before.get("settings") != about["settings"]:
-        print(f"{len(before['rows'])} rows of other settings in {results} are replaced", file=sys.stderr)
-        before = {"rows": []}
     return store, about, {key_of(row): row for row in before["rows"]}
 
 # %% ../nbs/77_baseline_runs.ipynb #0bc860b2
+def train_all(work: Callable, todo: list[tuple[str, int]], jobs: int) -> Iterator[dict[str, Any]]:
+    "The row of each training, as they come; where a process is killed, the rest go on one by one, so that it is known which it was."
+    pool, left = ProcessPoolExecutor(jobs, get_context("spawn"), begin_worker), [*todo]
+    with handle_signals(terminate_children, SIGINT, SIGTERM) as came:
+        try:
+            for training, row in results_in_order(pool, work, todo, 2 * jobs):
+                left.remove(training)
+                yield row
+        except BrokenProcessPool:
+            pass
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True), terminate_children()
+    if came:
+        raise Stopped("stopped; the same command goes on: systems that were under way begin anew", came[0])
+    if todo and left == todo and len(todo) == 1:
+        why = "its process was killed (is memory short?)"
+        yield {"baseline": todo[0][0], "seed": todo[0][1], "failed": why, "curve": []}
+    else:
+        for training in left:
+            yield from train_all(work, [training], 1)
+
+# %% ../nbs/77_baseline_runs.ipynb #504ebafb
 def run_baselines(
     config: BaselineConfig, out: Path, results: Path, jobs: int = 1, fresh: bool = False
 ) -> list[dict[str, Any]]:
     "All trainings that are not done yet, `jobs` at a time; their rows go to a file as they come."
     check_baselines(config, jobs)
-    run, trainings = Run.create(out, config, fresh), config.trainings()
+    run, trainings = Run(out, config), config.trainings()
+    check_folder(run.path)
     with run.lock():
-        store, about, rows = begin_experiment(run, results)
+        run = Run.create(out, config, fresh)
+        store, about, rows = begin_experiment(run, results, fresh)
         if ("noise", 0) not in rows:
             rows |= {key_of(row): rows.get(key_of(row), {}) | row for row in yardstick_rows(store, config.most_sounds)}
 
@@ -231,15 +294,7 @@ def run_baselines(
             add(row, said)
         todo = [training for training in trainings if not kept[training][0]]
         work = partial(run_training, config, store, run.path, about["settings"])
-        pool = ProcessPoolExecutor(jobs, get_context("spawn"), begin_worker)
-        try:
-            for number, (_, row) in enumerate(results_in_order(pool, work, todo, 2 * jobs), 1):
-                said = f"failed: {row['failed']}" if "failed" in row else f"{row['steps']} steps"
-                add(row, f"{said} ({number} of {len(todo)})")
-        except BrokenProcessPool:
-            raise Refused("a training was killed (is memory short?): the same command goes on") from None
-        except KeyboardInterrupt:
-            raise Stopped("stopped; the same command goes on: systems that were under way begin anew", SIGINT) from None
-        finally:  # asked to stop, or done
-            pool.shutdown(wait=False, cancel_futures=True), terminate_children()
+        for number, row in enumerate(train_all(work, todo, jobs), 1):
+            said = f"failed: {row['failed']}" if "failed" in row else f"{row['steps']} steps"
+            add(row, f"{said} ({number} of {len(todo)})")
     return [*rows.values()]

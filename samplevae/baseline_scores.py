@@ -132,7 +132,7 @@ def measure_system(system: Baseline, store: Store, held: Store, folder: Path) ->
     train, x = store.split("train"), held.sounds()
     by, reference = usual_embeddings(store)
     row: dict[str, Any] = {"millions": system.size / 1e6, "steps": system.done, "minutes": system.minutes}
-    row |= {"code size": system.code_size} if system.reconstructs else {}
+    row |= {"code size": int(system.code_size)} if system.reconstructs else {}
     back = system.reconstruct(x) if system.reconstructs else None
     new = system.generate(len(x), seed=0) if system.generates else None
     if back is not None:
@@ -143,7 +143,9 @@ def measure_system(system: Baseline, store: Store, held: Store, folder: Path) ->
         row["seconds for one new"] = seconds_for_one(lambda: system.generate(1))
     sounds = {name: part for name, part in (("back", back), ("new", new)) if part is not None}
     with atomic_write(folder / "sounds.npz") as beside, open(beside, "wb") as file:
-        np.savez(file, **{name: (32767 * part).short().numpy() for name, part in sounds.items()})
+        contents = {"held": held.table.content, "train": train.table.content}  # what they are of, and learned from
+        waves = {name: (32767 * part).short().numpy() for name, part in sounds.items()}
+        np.savez(file, **waves, **{name: part.to_numpy("S") for name, part in contents.items()})
     for name, part in sounds.items():
         for number, wave in enumerate(part[:10], 1):
             with atomic_write(folder / f"sounds/{name}-{number:02}.wav") as beside:

@@ -19,9 +19,9 @@ import pandas as pd
 import torch
 
 # %% ../nbs/78_baseline_table.ipynb #29be44a1
-from .baseline_runs import BASELINES, load_baseline
+from .baseline_runs import BASELINES, load_baseline, read_rows
 from .display import COLOURS, player
-from .files import CLONE, atomic_write, read_json
+from .files import CLONE, atomic_write
 from .report import format_value
 from .settings import LazyModule
 
@@ -44,12 +44,12 @@ def baseline_results_path(folder: str | Path) -> Path:
 
 def read_baselines(path: Path = BASELINE_RESULTS) -> list[dict[str, Any]]:
     "All rows."
-    return (read_json(path) or {"rows": []})["rows"]
+    return read_rows(path)["rows"]
 
 
 def describe_experiment(path: Path) -> str:
     "What the rows in a file are of."
-    kept = read_json(path) or {"rows": []}
+    kept = read_rows(path)
     if not kept["rows"]:
         return "Not measured yet: the tables that follow are empty."
     seeds = sorted({row["seed"] for row in kept["rows"] if row["seed"]})
@@ -62,7 +62,7 @@ def show_baseline(name: str) -> None:
     "What was measured of a system, and a picture of ten of its sounds; a line where nothing was."
     from IPython.display import Image, display
 
-    rows = [row for row in read_json(BASELINE_RESULTS, {"rows": []})["rows"] if row["baseline"] == name]
+    rows = [row for row in read_baselines() if row["baseline"] == name]
     if not rows:
         print(f"{name} has not been measured yet: samplevae baselines nbs/experiments/baselines.yaml --data FOLDER")
     for row in rows:

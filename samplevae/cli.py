@@ -202,7 +202,8 @@ def baselines_command(options: argparse.Namespace) -> int:  # exit code
     else:
         rows = run_baselines(config, out, baseline_results_path(out), options.jobs, options.fresh)
     run_chapter(Experiment(out, {}, "78_baseline_table"))
-    failed = [f"{row['baseline']} failed: {row['failed']}" for row in rows if "failed" in row]
+    asked = [row for row in rows if (row["baseline"], row["seed"]) in config.trainings()]
+    failed = [f"{row['baseline']} failed: {row['failed']}" for row in asked if "failed" in row]
     print(f"\n{summarise(out)}\n", *failed, f"report  {out / 'report.html'}", sep="\n")
     return 1 if failed else 0
 

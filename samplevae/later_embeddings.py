@@ -16,6 +16,7 @@ from typing import Any, TYPE_CHECKING
 from torch import Tensor
 
 # %% ../nbs/79_later_embeddings.ipynb #60852d98
+from .baseline_runs import read_rows
 from .baseline_scores import yardsticks
 from .clap import parse_embeddings
 from .comparison import ScoredRunConfig
@@ -88,8 +89,8 @@ def add_to_experiment(runs: list[Run], path: Path, names: str) -> list[dict[str,
 # %% ../nbs/79_later_embeddings.ipynb #0ce7209d
 def add_to_baselines(out: Path, path: Path, names: str) -> list[dict[str, Any]]:
     "Add columns by other embeddings to the rows of baselines, from the sounds that were kept."
-    run, kept = Run.open(out, ScoredRunConfig, strict=False), read_json(path, {})
-    if not isinstance(kept.get("rows"), list) or not kept["rows"]:
+    run, kept = Run.open(out, ScoredRunConfig, strict=False), read_rows(path)
+    if not kept["rows"]:
         raise Refused(f"{path} has no rows: measure the baselines first")
     with run.lock():
         return score_kept_sounds(out, path, kept, prepare_store(run), names)
@@ -106,7 +107,7 @@ def score_kept_sounds(out: Path, path: Path, kept: dict[str, Any], store: Store,
             continue
         sounds = yards.get(row["baseline"])
         if (folder / "sounds.npz").exists() and "failed" not in row:
-            sounds = read_kept_sounds(folder / "sounds.npz").get("new")
+            sounds = read_kept_sounds(folder / "sounds.npz")[0].get("new")
         if sounds is not None:
             row |= embed_and_score(sounds, reference, by, store.rate)
             write_json(path, kept)

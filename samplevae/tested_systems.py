@@ -24,7 +24,6 @@ from torch import Tensor, nn
 # %% ../nbs/70_tested_systems.ipynb #035be6c2
 from .comparison import ScoredRunConfig
 from .dataset import prepare_store
-from .files import read_json
 from .monitoring import held_out, reconstruct
 from .prior import fitted_kinds, generate, load_prior
 from .published import is_published, load_published
@@ -75,15 +74,21 @@ class ModelUnderTest:
         return {f"{kind} prior": generate(self.model, prior, count, seed) for kind, prior in self.priors.items()}
 
 # %% ../nbs/70_tested_systems.ipynb #a6cc01e5
-def read_kept_sounds(path: Path) -> dict[str, Tensor]:  # (n, T) each
-    "The sounds that were kept when a baseline was measured: `back`, of held-out sounds, and `new`, as far as it has such."
+def read_kept_sounds(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:  # (n, T) each; contents
+    "The sounds that were kept when a baseline was measured: `back`, of `held`, and `new`, as far as it has such; which sounds are `held` out, and in `train`."
     try:
         with np.load(path) as parts:
-            return {name: torch.from_numpy(parts[name]).float() / 32767 for name in parts.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise Refused(
-            f"{path} is damaged ({str(error).splitlines()[0]}): delete its folder, and measure again"
-        ) from None
+            held, train = (parts[name].astype(str).tolist() for name in ("held", "train"))
+            sounds = {name: parts[name] for name in ("back", "new") if name in parts}
+        if not all(part.ndim == 2 and part.dtype == np.int16 and len(part) == len(held) for part in sounds.values()):
+            raise ValueError("its sounds are not those of the held-out ones")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        why = (str(error).splitlines() or ["empty"])[0]
+        raise Refused(f"{path} is damaged ({why}): delete its folder, and measure again") from None
+    return {name: torch.from_numpy(part).float() / 32767 for name, part in sounds.items()}, {
+        "held": held,
+        "train": train,
+    }
 
 # %% ../nbs/70_tested_systems.ipynb #0023339a
 @dataclass(frozen=True)
@@ -99,12 +104,12 @@ class BaselineUnderTest:
     @classmethod
     def open(cls, folder: Path) -> BaselineUnderTest:
         "The folder of a training of `samplevae baselines`."
-        run = Run.open(folder.parent, ScoredRunConfig, strict=False)
-        store, most = prepare_store(run), read_json(run / "config.json")["most_sounds"]
-        held = held_out(store).sample(most).table.content
-        trained = frozenset(store.split("train").table.content)
+        sounds, contents = read_kept_sounds(folder / "sounds.npz")
+        store = prepare_store(Run.open(folder.parent, ScoredRunConfig, strict=False))
+        if any(part.shape[1] != store.clips.shape[1] for part in sounds.values()):
+            raise Refused(f"{folder} was measured with other settings: the same samplevae baselines measures it again")
         name = folder.name.replace(",seed=", ", seed ")
-        return cls(name, store, trained, read_kept_sounds(folder / "sounds.npz"), [*held])
+        return cls(name, store, frozenset(contents["train"]), sounds, contents["held"])
 
     def form(self) -> tuple[int, int]:
         "Rate and length."
@@ -138,7 +143,9 @@ def sounds_for(model: SampleVAE, data: str, out: Path) -> Store:
 def open_system(path: Path, data: str, out: Path) -> SystemUnderTest:
     "A run, a published instrument, or the folder of a baseline -> what makes stimuli, with the sounds of a folder if `data` names one."
     if (path / "sounds.npz").is_file():
-        return BaselineUnderTest.open(path)
+        return BaselineUnderTest.open(path.resolve())
+    if trainings := sorted(folder.parent.name for folder in path.glob("*,seed=*/sounds.npz")):
+        raise Refused(f"{path} holds several baselines: name their folders, as {path / trainings[0]}")
     if not is_published(path) and not (is_run(path) and (path / "vae").is_dir()):
         raise Refused(
             f"{path} is neither a finished run nor a published instrument (samplevae instruments), nor a baseline that was measured"

@@ -2,8 +2,11 @@
 
 import json
 import math
+import re
 import sys
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from conftest import CLONE
@@ -12,10 +15,12 @@ from samplevae.baseline import Baseline, Clock, Diverged
 from samplevae.baseline_runs import (
     BASELINES,
     BaselineConfig,
+    begin_experiment,
     config_from_file,
     kept_row,
     load_baseline,
     run_training,
+    train_all,
 )
 from samplevae.baseline_scores import yardsticks
 from samplevae.config import Config
@@ -170,16 +175,26 @@ def listen_to_baselines(out, store, tmp_path):
     stimuli, _ = gather_stimuli(tested, items, False, 0)
     systems = {"real", "low anchor", "nearest, seed 1, reconstructed", "nearest, seed 1, new", "wavegan, seed 1, new"}
     assert {one.system for one in stimuli} == systems
-    kept = read_kept_sounds(out / "nearest,seed=1/sounds.npz")["back"]
+    kept = read_kept_sounds(out / "nearest,seed=1/sounds.npz")[0]["back"]
     held = held_out(store).sample(24)
     for content, wave in zip(items.table.content, tested[0].reconstruct(items), strict=True):
         assert torch.equal(wave, kept[[*held.table.content].index(content)])
     assert not {*items.table.content} & {*store.split("train").table.content}
     with pytest.raises(Refused, match="wavegan, seed 1 brings no sounds back"):
         gather_stimuli(tested, items, True, 0)
-    (out / "wavegan,seed=1/sounds.npz").write_bytes(b"PK half an archive")
+    with pytest.raises(Refused, match="several baselines"):
+        open_systems([out], "", tmp_path / "a")
+    place = out / "wavegan,seed=1/sounds.npz"
+    parts = dict(np.load(place))
+    np.savez(place, **parts | {"new": parts["new"][:, :50]})
+    with pytest.raises(Refused, match="other settings"):
+        open_systems([place.parent], "", tmp_path / "a")
+    np.savez(place, **parts | {"new": parts["new"][:3]})
     with pytest.raises(Refused, match="is damaged"):
-        open_systems([out / "wavegan,seed=1"], "", tmp_path / "a")
+        open_systems([place.parent], "", tmp_path / "a")
+    place.write_bytes(b"PK half an archive")
+    with pytest.raises(Refused, match="is damaged"):
+        open_systems([place.parent], "", tmp_path / "a")
 
 
 OWN = """
@@ -200,6 +215,26 @@ class MeanSound(Baseline):
 
 class Half(MeanSound):
     loss = Baseline.loss
+
+class Exits(MeanSound):
+    def loss(self, x, labels):
+        raise SystemExit(5)
+
+class Short(MeanSound):
+    def autoencode(self, x):
+        return self.wave[None, :100]
+
+class Silent(MeanSound):
+    def autoencode(self, x):
+        return x + float("nan")
+
+class Dies(MeanSound):
+    def loss(self, x, labels):
+        import os
+        os._exit(1)
+
+class Forgets(Baseline):
+    pass
 """
 
 
@@ -211,11 +246,53 @@ def test_a_system_of_ones_own_is_named_by_its_place(store, tmp_path, monkeypatch
     rows = [run_training(config, store, tmp_path, "these", training) for training in config.trainings()]
     assert rows[0]["steps"] == 3 and "failed" not in rows[0]
     assert kept_row(tmp_path / "own_system:MeanSound,seed=1", "these", "own_system:MeanSound")[1] == "kept"
-    assert rows[1]["failed"] == "NotImplementedError: without a word"
+    assert rows[1]["failed"] == "NotImplementedError"
     assert "in loss" in (tmp_path / "own_system:Half,seed=1/error.txt").read_text()
-    for name, text in ("own_system:Other", "no baseline"), ("nowhere:Other", "no baseline"), ("json:dumps", "no kind"):
-        with pytest.raises(Refused, match=text):
+    for kind, why in ("Exits", "SystemExit: 5"), ("Short", r"Short gave \(1, 100\), not"), ("Silent", "not finite"):
+        row = run_training(config, store, tmp_path, "these", (f"own_system:{kind}", 1))
+        assert re.search(why, row["failed"]), row
+    (tmp_path / "broken_system.py").write_text("def (")
+    for name in (
+        "own_system:Other",
+        "nowhere:Other",
+        "json:dumps",
+        "own_system:Forgets",
+        "broken_system:A",
+        ".x:A",
+        ":A",
+    ):
+        with pytest.raises(Refused, match="no baseline|no kind"):
             load_baseline(name)
+
+
+@pytest.mark.long
+def test_a_process_that_dies_is_named_and_the_others_go_on(store, tmp_path, monkeypatch):
+    (tmp_path / "own_system.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path)])
+    config = BaselineConfig(most_steps=2, most_sounds=16, baselines="own_system:Dies, nearest")
+    work = partial(run_training, config, store, tmp_path, "these")
+    rows = {row["baseline"]: row for row in train_all(work, config.trainings(), 2)}
+    assert "was killed" in rows["own_system:Dies"]["failed"] and rows["nearest"]["steps"] == 1
+
+
+def test_rows_of_other_sounds_are_not_replaced_unasked(store, tmp_path):
+    results, run = tmp_path / "b.json", Run(tmp_path, BaselineConfig(num_clips=96, seconds=0.5, sample_rate=22050))
+    about = begin_experiment(run, results, False)[1]
+    row = {"baseline": "nearest", "seed": 1}
+    results.write_text(json.dumps(about | {"rows": [row]}))
+    assert begin_experiment(run, results, False)[2] == {("nearest", 1): row}
+    results.write_text(json.dumps(about | {"settings": "others", "rows": [row]}))
+    with pytest.raises(Refused, match="--fresh"):
+        begin_experiment(run, results, False)
+    assert begin_experiment(run, results, True)[2] == {}
+    for damaged in '{"rows": null}', '{"rows": [1]}', '{"rows": [{}]}', "[1]", "3":
+        results.write_text(damaged)
+        with pytest.raises(Refused, match="is damaged"):
+            begin_experiment(run, results, True)
+    for damaged in "{}", '{"settings": "s", "row": [1]}', '{"settings": "s", "row": {"baseline": "nearest"}}', "half":
+        (tmp_path / "row.json").write_text(damaged)
+        assert kept_row(tmp_path, "s", "nearest") == (None, "")
 
 
 def test_what_is_refused_leaves_no_folder(tmp_path, command):
