@@ -7,8 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['BASELINES', 'key_of', 'in_a_line', 'load_baseline', 'baseline_names', 'BaselineConfig', 'config_from_file', 'code_of',
-           'kept_row', 'run_training', 'keep_picture', 'check_baselines', 'read_rows', 'begin_experiment', 'train_all',
-           'run_baselines']
+           'kept_row', 'run_training', 'check_baselines', 'read_rows', 'begin_experiment', 'train_all', 'run_baselines']
 
 # %% ../nbs/77_baseline_runs.ipynb #6e8c012f
 import os
@@ -33,10 +32,10 @@ import torch
 
 # %% ../nbs/77_baseline_runs.ipynb #7cd8583f
 from .baseline import Baseline, Diverged
-from .baseline_scores import measure_system, watch_quality, yardstick_rows
+from .baseline_scores import keep_picture, measure_system, watch_quality, yardstick_rows
 from .dataset import DataConfig, prepare_store
 from .embeddings import mel
-from .files import atomic_write, file_hash, handle_signals, read_json, write_json
+from .files import file_hash, handle_signals, read_json, write_json
 from .monitoring import held_out
 from .parallel import begin_worker, results_in_order, terminate_children
 from .runs import Run, check_folder, hardware
@@ -187,13 +186,6 @@ def run_training(
 
 # %% ../nbs/77_baseline_runs.ipynb #0e4ee14e
 key_of = itemgetter("baseline", "seed")  # which training a row is of
-
-
-def keep_picture(picture: Path, place: Path) -> None:
-    "Put the picture of ten sounds beside the rows, if there is one."
-    if picture.exists():
-        with atomic_write(place) as beside:
-            beside.write_bytes(picture.read_bytes())
 
 # %% ../nbs/77_baseline_runs.ipynb #6fd891e3
 def check_baselines(config: BaselineConfig, jobs: int) -> None:

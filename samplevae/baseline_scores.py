@@ -7,7 +7,8 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['low_log_mel_error', 'reconstruction_scores', 'copying_scores', 'generation_scores', 'seconds_for_one',
-           'watch_quality', 'plot_ten', 'usual_embeddings', 'measure_system', 'yardsticks', 'yardstick_rows']
+           'watch_quality', 'plot_ten', 'usual_embeddings', 'measure_system', 'keep_picture', 'yardsticks',
+           'yardstick_rows']
 
 # %% ../nbs/76_baseline_scores.ipynb #a7775268
 import time
@@ -154,6 +155,13 @@ def measure_system(system: Baseline, store: Store, held: Store, folder: Path) ->
         figure = plot_ten(x, back, new, store.rate)
         figure.savefig(beside, format="png", dpi=60), plt.close(figure)
     return row
+
+
+def keep_picture(picture: Path, place: Path) -> None:
+    "Put the picture of ten sounds beside the rows, if there is one."
+    if picture.exists():
+        with atomic_write(place) as beside:
+            beside.write_bytes(picture.read_bytes())
 
 # %% ../nbs/76_baseline_scores.ipynb #4175c41b
 def yardsticks(held: Store) -> dict[str, Tensor]:  # (n, T) each
