@@ -18,12 +18,12 @@ import torch
 from torch.nn import functional as F
 
 from samplevae.baseline import TrainingSounds
-from samplevae.baseline_runs import BaselineConfig, key_of
+from samplevae.baseline_runs import BaselineConfig, key_of, read_rows
 from samplevae.baseline_scores import copying_scores, plot_ten, reconstruction_scores, usual_embeddings
 from samplevae.baseline_table import BASELINE_RESULTS
 from samplevae.baselines.rave import Rave
 from samplevae.dataset import prepare_store
-from samplevae.files import read_json, write_json
+from samplevae.files import write_json
 from samplevae.flow_results import embed_and_score
 from samplevae.monitoring import held_out
 from samplevae.runs import Progress, Run
@@ -126,6 +126,8 @@ def main():
     options.add_argument("--out", type=Path, default=Path("outputs/rave"))
     options.add_argument("--results", type=Path, default=BASELINE_RESULTS)
     options = options.parse_args()
+    if not (kept := read_rows(options.results))["rows"]:
+        raise SystemExit(f"{options.results} has no rows: samplevae baselines first, whose table this one joins")
     config = BaselineConfig(sample_rate=44_100, seconds=1.5, data=options.data, minutes=options.minutes)
     store = prepare_store(Run.create(options.out, config))
     held, torch_threads = held_out(store).sample(config.most_sounds), torch.get_num_threads()
@@ -140,7 +142,6 @@ def main():
     row, picture = score(options.out / "rave.ts", store, held)
     row = {"baseline": NAME, "seed": 1, "millions": size, "steps": steps, "minutes": options.minutes} | row
     row["code size"] = numbers * -(-held.clips.shape[1] // LATENT_RATIO)
-    kept = read_json(options.results, {"rows": []})
     kept["rows"] = [other for other in kept["rows"] if key_of(other) != key_of(row)] + [row | {"curve": []}]
     write_json(options.results, kept)
     (options.results.parent / "baselines").mkdir(exist_ok=True)

@@ -286,6 +286,7 @@ def generate(
         codes = torch.multinomial(self.label_shares.cpu(), n, replacement=True).to(device)
         codes = codes if label is None else torch.full_like(codes, self.labels.index(label))
         hertz = None if pitch is None else torch.full((n,), float(pitch), device=device)
-        pairs = zip(codes.split(self.at_once), [None] * n if hertz is None else hertz.split(self.at_once), strict=False)
-        parts = [self.require_sounds(self.draw(*pair), len(pair[0])) for pair in pairs]
-        return torch.cat([self.from_own_rate(part) for part in parts])
+        lots = [slice(at, at + self.at_once) for at in range(0, n, self.at_once)]
+        parts = [self.draw(codes[lot], None if hertz is None else hertz[lot]) for lot in lots]
+        sizes = [len(codes[lot]) for lot in lots]
+        return torch.cat([self.from_own_rate(self.require_sounds(*part)) for part in zip(parts, sizes, strict=True)])

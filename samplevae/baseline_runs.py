@@ -70,7 +70,7 @@ BASELINES = {  # name: module and class
 
 # %% ../nbs/77_baseline_runs.ipynb #cdfd6bf0
 def in_a_line(error: BaseException) -> str:
-    "What went wrong."
+    "An exception -> its type and message, the first line."
     return traceback.format_exception_only(error)[-1].strip().splitlines()[0]
 
 
@@ -182,7 +182,7 @@ def run_training(
     except BaseException as error:  # whatever a system does, the others go on
         (folder / "error.txt").write_text(traceback.format_exc())
         why = str(error) if isinstance(error, Refused | Diverged) else in_a_line(error)
-        return about | {"failed": why.splitlines()[0], "curve": []}  # is tried again the next time
+        return about | {"failed": why.splitlines()[0], "curve": curve}  # is tried again the next time
 
 # %% ../nbs/77_baseline_runs.ipynb #0e4ee14e
 key_of = itemgetter("baseline", "seed")  # which training a row is of

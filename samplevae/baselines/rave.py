@@ -13,7 +13,7 @@ class Rave(WaveformVAE):
     "RAVE's architecture in its first stage: bands in and out, a sequence of vectors; our prior."
 
     paper = "https://arxiv.org/abs/2111.05011"
-    simplified = "first stage alone; a mixture of Gaussians over the whole sequence as its prior; no SVD (16 latents from the start); 0.9 million weights (16 channels at the output), since one of the published size takes some hundred steps in the time; our three windows, optimizer (Muon), moving average and onset envelope"
+    simplified = "first stage alone; a mixture of Gaussians over the whole sequence as its prior; no SVD (16 latents from the start); 0.9 million weights (16 channels at the output), since one of the published size takes about two hundred steps in the time; our three windows, optimizer (Muon), moving average and onset envelope"
     by_pitch = False
     reserve = 0.04  # for a prior of 528 numbers
     settings = {
